@@ -1,0 +1,200 @@
+"""Loads call tracking data from CoMagic, UIS, CallGear and Novofon (Data API v2.0).
+
+Resources, tables and columns are declared in `comagic/catalog`; this module turns each declared report into a dlt
+resource. Data flows one way: windows of time (`windows`) → pages of the API (`client`, `reading`) → rows (`rows`) → dlt,
+which does the schema, the child tables, the state and the merge.
+"""
+
+from datetime import datetime
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
+
+import dlt
+import pendulum
+from dlt.common.schema.typing import TColumnSchema
+from dlt.common.typing import TDataItems
+from dlt.destinations.adapters import bigquery_adapter
+from dlt.extract import DltResource
+
+from comagic.catalog import LIST, Field, Report, reports
+from comagic.client import DataApiClient
+from comagic.credentials import Credentials, KeyCredentials, LoginCredentials
+from comagic.exceptions import ComagicError, ConfigurationError
+from comagic.journal import Journal
+from comagic.reading import WindowReader
+from comagic.rows import RowShaper
+from comagic.settings import (
+    BASE_URL,
+    LOAD_PACKAGE_ROWS,
+    LOOKBACK_DAYS,
+    START_DATE,
+    WINDOW_DAYS,
+    Settings,
+    parse_zone,
+    refuse_unknown_settings,
+)
+from comagic.windows import day_start, plan_windows, to_instant, to_wall
+
+__all__ = ["comagic_source", "ComagicError", "ConfigurationError", "Journal", "KeyCredentials", "LoginCredentials"]
+
+
+@dlt.source(name="comagic", max_table_nesting=1)
+def comagic_source(
+    credentials: Union[KeyCredentials, LoginCredentials] = dlt.secrets.value,
+    base_url: str = BASE_URL,
+    start_date: str = START_DATE,
+    lookback_days: int = LOOKBACK_DAYS,
+    window_days: int = WINDOW_DAYS,
+    timezone: Optional[str] = None,
+    fields: Any = None,
+    user_id: Optional[int] = None,
+    load_package_rows: int = 0,
+    since: Optional[datetime] = None,
+    until: Optional[datetime] = None,
+    journal: Optional[Journal] = None,
+    client: Optional[DataApiClient] = None,
+) -> Iterable[DltResource]:
+    """The reports of one account, each merged by its key into its table and child tables.
+
+    A run loads what is new since the last one and reads the lookback again, since tags, sales and ratings change after
+    a call and nothing in the API tells which did. With `since` it loads that period instead and leaves the cursor alone.
+
+    Args:
+        credentials: a key (`access_token`), or `login` and `password`.
+        base_url: the brand's endpoint; see `comagic.settings.BRANDS`.
+        start_date: where the first run begins: `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS`, in the account's zone.
+        lookback_days: whole days before the last run that a run reads again, from 1.
+        window_days: length of one query's period, 1 to 90.
+        timezone: IANA name of the account's zone, if `get.account` is not to be believed.
+        fields: `all`, or names of fields; the default set is in the catalog.
+        user_id: client of an agency; only for agency logins.
+        load_package_rows: stop a run at the first finished window after so many rows; the journal tells whether it
+            stopped, and the next run goes on from there. 0: never.
+        since: wall time at which to begin, instead of the cursor.
+        until: wall time before which to end; default: now.
+        journal: takes notes of the windows that were read.
+        client: an open client, to share its session and its account between runs.
+
+    Returns:
+        One dlt resource a report.
+
+    Raises:
+        ConfigurationError: a setting is unknown or wrong; the text begins with its name.
+    """
+    refuse_unknown_settings()
+    settings = Settings.checked(start_date, lookback_days, window_days, timezone, fields, load_package_rows)
+    notes = journal or Journal()
+    api = client or DataApiClient(credentials, base_url, user_id)
+    for report in reports().values():
+        yield report_resource(report, settings, api, notes, since, until)
+
+
+def report_resource(
+    report: Report,
+    settings: Settings,
+    client: DataApiClient,
+    journal: Journal,
+    since: Optional[datetime],
+    until: Optional[datetime],
+) -> DltResource:
+    """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
+    selected = settings.selected(report)
+
+    def period() -> Iterator[TDataItems]:
+        yield from load_report(report, selected, settings, client, journal, since, until, None)
+
+    def news(
+        cursor: "dlt.sources.incremental[datetime]" = dlt.sources.incremental(
+            report.cursor, lag=settings.lookback.total_seconds()
+        ),
+    ) -> Iterator[TDataItems]:
+        yield from load_report(report, selected, settings, client, journal, None, until, cursor)
+
+    resource = dlt.resource(
+        news if since is None else period,
+        name=report.name,
+        primary_key=report.primary_key,
+        # upsert: one MERGE a table, so no reader ever sees a hole. It wants each key once in a load package, which
+        # WindowReader keeps. Unchanged calls of the lookback are not written again.
+        write_disposition={"disposition": "merge", "strategy": "upsert", "skip_unchanged_rows": True},
+        columns=columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
+        nested_hints={
+            name: dlt.mark.make_nested_hints(columns=columns(_child_fields(report.fields[name])))
+            for name in selected
+            if report.fields[name].type == LIST
+        },
+        # A value that does not fit its column stops the load: a silent second column would hide it.
+        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+    )
+    return bigquery_adapter(resource, partition="partition_date", table_description=report.description)
+
+
+def load_report(
+    report: Report,
+    selected: Sequence[str],
+    settings: Settings,
+    client: DataApiClient,
+    journal: Journal,
+    since: Optional[datetime],
+    until: Optional[datetime],
+    cursor: Optional["dlt.sources.incremental[datetime]"],
+) -> Iterator[TDataItems]:
+    """Reads a period window by window, and moves the cursor with each that is finished.
+
+    A pass over the period may take several runs. Where an unfinished pass stopped is kept in the resource's state, so
+    that the next run goes on there rather than at the lookback's beginning; the cursor itself never moves back.
+    """
+    zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
+    end = until or to_wall(pendulum.now("UTC"), zone)
+    state: Dict[str, Any] = {}
+    begin = since or settings.start
+    if cursor is not None:
+        state = dlt.current.resource_state(report.name)
+        if cursor.start_value is not None:
+            begin = day_start(to_wall(cursor.start_value, zone))
+        if UNFINISHED in state:
+            begin = to_wall(state[UNFINISHED], zone)
+        cursor.advance(None)  # rows are cut to windows here; dlt need not look at each
+    reached = cursor.last_value if cursor is not None else None
+
+    reader = WindowReader(client, report, selected, zone)
+    shaper = RowShaper(report, zone)
+    windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
+    journal.plan(report.name, begin, end, windows)
+    loaded = 0
+    for window in windows:
+        for rows in reader.read(window):
+            loaded += len(rows)
+            yield shaper.shape(rows)
+        journal.finish(report.name, window, reader.take_results())
+        stopped = window.end < end and 0 < settings.load_package_rows <= loaded
+        if cursor is not None:
+            instant = to_instant(window.end, zone)
+            reached = max(reached, instant) if reached else instant
+            cursor.advance(reached)
+            state[UNFINISHED] = instant
+            if window.end >= end:
+                state.pop(UNFINISHED)
+        if stopped:
+            return
+
+
+UNFINISHED = "unfinished_pass_at"
+"""Key of a resource's state: up to which instant an unfinished pass has come."""
+
+
+def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumnSchema]:
+    """dlt's column hints of scalar fields: with a type and a description for each, an all-null column exists too."""
+    return {
+        of.name: {
+            "name": of.name,
+            "data_type": of.type,  # type: ignore[typeddict-item]
+            "description": of.description,
+            "nullable": of.name != primary_key,
+        }
+        for of in fields
+        if of.type != LIST
+    }
+
+
+def _child_fields(of: Field) -> List[Field]:
+    return [of.items] if of.items else list(of.children.values())

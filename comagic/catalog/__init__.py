@@ -1,0 +1,103 @@
+"""What can be loaded, as data: one YAML file a resource, read into the two classes below.
+
+The source, its column hints, the sandbox server and the `check` command are derived from these files and from
+nothing else: to add a report is to add a file. Facts in the files come from the vendor's manual of the Data API
+v2.0; `tests/test_catalog.py` holds them against a copy of that specification, both ways.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Mapping, Optional, Tuple
+
+import yaml
+
+LIST = "list"
+"""The catalog's type of a nested list; every other type is dlt's own `data_type`."""
+
+TIME = "timestamp"
+"""The type of the API's times, which arrive without a zone, in the account's own time."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an answer.
+
+    Attributes:
+        name: the API's name of the field, and the column's.
+        type: dlt's data type, or `list`.
+        description: one line for people; it becomes the column's description.
+        selected: asked for unless the configuration says otherwise.
+        sent: sent by the API when a request names no fields.
+        sort: the API can sort by it.
+        filter: the API can filter by it.
+        values: the codes that an enumeration can have; empty for other types.
+        children: for a list of objects, the fields of one object.
+        items: for a list of scalars, the scalar as the child table's column `value`.
+    """
+
+    name: str
+    type: str
+    description: str
+    selected: bool = False
+    sent: bool = False
+    sort: bool = False
+    filter: bool = False
+    values: Tuple[str, ...] = ()
+    children: Mapping[str, "Field"] = field(default_factory=dict)
+    items: Optional["Field"] = None
+
+    @classmethod
+    def parse(cls, name: str, declared: Mapping[str, Any]) -> "Field":
+        """Reads one field from its declaration in a catalog file."""
+        given = dict(declared)
+        children = {child: cls.parse(child, of) for child, of in given.pop("children", {}).items()}
+        items = cls.parse("value", given.pop("items")) if "items" in given else None
+        values = tuple(given.pop("values", ()))
+        return cls(name=name, children=children, items=items, values=values, **given)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report of the API: many rows, selected by time.
+
+    Attributes:
+        name: name of the resource and of its table.
+        method: JSON-RPC method.
+        description: one line for people; it becomes the table's description.
+        primary_key: field that is unique in the account.
+        cursor: field whose time selects the rows and by which they are sorted.
+        longest_period_days: the longest period that one request may name.
+        fields: every documented field, by name.
+        computed: columns that the source makes from other fields.
+    """
+
+    name: str
+    method: str
+    description: str
+    primary_key: str
+    cursor: str
+    longest_period_days: int
+    fields: Mapping[str, Field]
+    computed: Mapping[str, Field]
+
+    @property
+    def selected(self) -> Tuple[str, ...]:
+        """Names of the fields that are asked for by default."""
+        return tuple(name for name, of in self.fields.items() if of.selected)
+
+
+def read_report(file: Path) -> Report:
+    """Reads one catalog file."""
+    declared = yaml.safe_load(file.read_text(encoding="utf-8"))
+    parts = {
+        part: {name: Field.parse(name, of) for name, of in declared.pop(part).items()} for part in ("fields", "computed")
+    }
+    return Report(**declared, **parts)
+
+
+@lru_cache(maxsize=None)
+def reports() -> Mapping[str, Report]:
+    """All reports by the name of their resource, in alphabetical order."""
+    found = [read_report(file) for file in sorted(Path(__file__).parent.glob("*.yaml"))]
+    return {report.name: report for report in found}

@@ -1,0 +1,34 @@
+"""The two kinds of access to the Data API, as dlt credential specs; dlt injects whichever is configured."""
+
+from typing import Union
+
+from dlt.common.configuration import configspec
+from dlt.common.configuration.specs import CredentialsConfiguration
+from dlt.common.typing import TSecretStrValue
+
+
+@configspec
+class KeyCredentials(CredentialsConfiguration):
+    """A key made in the personal account, permanent or with an end date.
+
+    Attributes:
+        access_token: the key; `sources.comagic.credentials.access_token`.
+    """
+
+    access_token: TSecretStrValue = None
+
+
+@configspec
+class LoginCredentials(CredentialsConfiguration):
+    """Login and password of a user of the account; a session of one hour is opened with them, as often as needed.
+
+    Attributes:
+        login: `sources.comagic.credentials.login`.
+        password: `sources.comagic.credentials.password`.
+    """
+
+    login: str = None
+    password: TSecretStrValue = None
+
+
+Credentials = Union[KeyCredentials, LoginCredentials]

@@ -1,0 +1,216 @@
+"""The source's constants, and its settings checked by name.
+
+Every setting has one home: a key under `[sources.comagic]` in `.dlt/config.toml` or `.dlt/secrets.toml`, or the
+environment variable of the same name (`SOURCES__COMAGIC__START_DATE`). dlt reads them; this module says what is right.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+import dlt
+import pendulum
+from pendulum.tz.exceptions import InvalidTimezone
+
+from comagic.catalog import Report
+from comagic.exceptions import ConfigurationError
+
+BRANDS: Mapping[str, str] = {
+    "CoMagic": "https://dataapi.comagic.ru/v2.0",
+    "UIS": "https://dataapi.uiscom.ru/v2.0",
+    "CallGear": "https://dataapi.callgear.com/v2.0",
+    "Novofon": "https://dataapi-jsonrpc.novofon.ru/v2.0",
+}
+"""Endpoints of the brands (vendor's manual); access of one brand does not work on another's."""
+
+BASE_URL = BRANDS["CoMagic"]
+START_DATE = "2024-01-01"
+LOOKBACK_DAYS = 14
+WINDOW_DAYS = 7
+LOAD_PACKAGE_ROWS = 50_000
+
+MAX_LIMIT = 10_000
+"""Rows of one answer, at most (vendor's manual)."""
+MAX_OFFSET = 100_000
+"""Rows that can be skipped, at most (vendor's manual)."""
+CEILING = MAX_OFFSET + MAX_LIMIT
+"""Rows that one query can reach; a window with more is split."""
+MAX_READINGS = 3
+"""How often a window is read, at most, whose rows move while it is paged."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection; for an answer, dlt's `[runtime] request_timeout` (60)."""
+MINUTE_WAIT = 60.0
+"""Seconds after which the minute's points are renewed at the latest."""
+MAX_MINUTE_WAITS = 5
+"""How often one call waits for the minute's points: others may be spending them, but not for ever."""
+
+SECTION = "sources.comagic"
+KNOWN = {
+    "base_url",
+    "credentials",
+    "start_date",
+    "lookback_days",
+    "window_days",
+    "timezone",
+    "fields",
+    "user_id",
+    "load_package_rows",
+}
+KNOWN_CREDENTIALS = {"access_token", "login", "password"}
+
+Moment = Union[str, date, datetime]
+FieldNames = Union[str, Sequence[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the source that are about what to load, checked.
+
+    Attributes:
+        start: wall time at which the first load begins.
+        lookback: how far each later load reads again.
+        window_days: length of a window.
+        zone: the account's zone, if the configuration overrides it.
+        fields: names of the fields to ask for; empty for the default set.
+        load_package_rows: rows after which a load package is closed at the next finished window; 0 for one package.
+    """
+
+    start: datetime
+    lookback: timedelta
+    window_days: int
+    zone: Optional[tzinfo]
+    fields: Tuple[str, ...]
+    load_package_rows: int
+
+    @classmethod
+    def checked(
+        cls,
+        start_date: Moment,
+        lookback_days: int,
+        window_days: int,
+        timezone: Optional[str],
+        fields: FieldNames,
+        load_package_rows: int,
+    ) -> "Settings":
+        """Checks the settings as dlt injected them.
+
+        Raises:
+            ConfigurationError: one of them is wrong; the text begins with its full name.
+        """
+        return cls(
+            start=parse_moment(f"{SECTION}.start_date", start_date),
+            lookback=timedelta(days=_whole("lookback_days", lookback_days, 1, 3650)),
+            window_days=_whole("window_days", window_days, 1, 90),
+            zone=parse_zone(f"{SECTION}.timezone", timezone) if timezone else None,
+            fields=_names(fields),
+            load_package_rows=_whole("load_package_rows", load_package_rows, 0, 10_000_000),
+        )
+
+    def selected(self, report: Report) -> List[str]:
+        """Names of the report's fields to ask for, its key and cursor always among them.
+
+        Raises:
+            ConfigurationError: a name is not a field of the report.
+        """
+        if self.fields == ("all",):
+            return list(report.fields)
+        for name in self.fields:
+            if name not in report.fields:
+                raise ConfigurationError(
+                    f"{SECTION}.fields: {report.name} has no field {name!r}{_near(name, report.fields)}; "
+                    f"the fields are listed in comagic/catalog/{report.name}.yaml."
+                )
+        chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
+        return list(chosen)
+
+
+def parse_moment(name: str, value: Moment) -> datetime:
+    """Reads a wall time: `YYYY-MM-DD` (midnight) or `YYYY-MM-DD HH:MM:SS`, text or a date of TOML.
+
+    Args:
+        name: what to call the value in an error.
+        value: the value.
+
+    Raises:
+        ConfigurationError: it is no such date, or names a zone (times are in the account's).
+    """
+    if isinstance(value, date):
+        parsed = datetime(*value.timetuple()[:6]) if getattr(value, "tzinfo", None) is None else None
+    else:
+        parsed = None
+        for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
+            try:
+                parsed = datetime.strptime(str(value).strip(), form)
+                break
+            except ValueError:
+                continue
+    if parsed is None or not 2000 <= parsed.year <= 2100:
+        raise ConfigurationError(
+            f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, in the account's time zone."
+        )
+    return parsed
+
+
+def parse_zone(name: str, value: str) -> tzinfo:
+    """Reads the IANA name of a time zone.
+
+    Raises:
+        ConfigurationError: there is no such zone.
+    """
+    try:
+        return pendulum.timezone(value)
+    except (InvalidTimezone, ValueError, OSError):
+        raise ConfigurationError(f"{name}: {value!r} is not a time zone; write a name such as Europe/Moscow.") from None
+
+
+def refuse_unknown_settings() -> None:
+    """Holds every key of `sources.comagic`, in dlt's files and in the environment, against the known ones.
+
+    Raises:
+        ConfigurationError: a key is not known; dlt itself would ignore it in silence.
+    """
+    for name in _configured_keys():
+        key, _, rest = name.partition(".")
+        known = KNOWN_CREDENTIALS if key == "credentials" and rest else KNOWN
+        wrong = rest if key == "credentials" and rest else key
+        if wrong not in known:
+            where = f"{SECTION}.{name}"
+            raise ConfigurationError(f"{where}: there is no such setting{_near(wrong, known)}.")
+
+
+def _configured_keys() -> Iterable[str]:
+    prefix = "SOURCES__COMAGIC__"
+    for variable in os.environ:
+        if variable.startswith(prefix):
+            yield variable[len(prefix) :].lower().replace("__", ".")
+    for accessor in (dlt.config, dlt.secrets):
+        section = accessor.get(SECTION)
+        for key, value in section.items() if isinstance(section, dict) else ():
+            if key == "credentials" and isinstance(value, dict):
+                yield from (f"credentials.{inner}" for inner in value)
+            else:
+                yield key
+
+
+def _whole(key: str, value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigurationError(f"{SECTION}.{key}: {value!r} is not a whole number from {least} to {most}.")
+    return value
+
+
+def _names(fields: FieldNames) -> Tuple[str, ...]:
+    if fields is None:
+        return ()
+    listed = fields.split(",") if isinstance(fields, str) else list(fields)
+    names = tuple(str(name).strip() for name in listed)
+    if not all(names):
+        raise ConfigurationError(f'{SECTION}.fields: {fields!r} is neither "all" nor a list of names of fields.')
+    return names
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
