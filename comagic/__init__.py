@@ -24,7 +24,6 @@ from comagic.reading import WindowReader
 from comagic.rows import RowShaper
 from comagic.settings import (
     BASE_URL,
-    LOAD_PACKAGE_ROWS,
     LOOKBACK_DAYS,
     START_DATE,
     WINDOW_DAYS,
@@ -41,7 +40,7 @@ __all__ = ["comagic_source", "ComagicError", "ConfigurationError", "Journal", "K
 def comagic_source(
     credentials: Union[KeyCredentials, LoginCredentials] = dlt.secrets.value,
     base_url: str = BASE_URL,
-    start_date: str = START_DATE,
+    start_date: Any = START_DATE,
     lookback_days: int = LOOKBACK_DAYS,
     window_days: int = WINDOW_DAYS,
     timezone: Optional[str] = None,

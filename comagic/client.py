@@ -20,18 +20,19 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 from urllib.parse import urlsplit
 
+import dlt
 from dlt.common import logger
-from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration import resolve_configuration, with_config
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
 from dlt.sources.helpers import requests
 from requests.exceptions import HTTPError, RequestException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from comagic.credentials import Credentials, KeyCredentials
+from comagic.credentials import Credentials, KeyCredentials, LoginCredentials
 from comagic.exceptions import (
     ApiError,
     BadAnswerError,
@@ -289,6 +290,22 @@ class DataApiClient:
         """Seconds until the minute's points are renewed, a second to spare."""
         reset = self.usage.limits.get("minute_reset")
         return (float(reset) if isinstance(reset, (int, float)) and 0 <= reset <= MINUTE_WAIT else MINUTE_WAIT) + 1
+
+
+@with_config(sections=("sources", "comagic"))
+def open_client(
+    credentials: Union[KeyCredentials, LoginCredentials] = dlt.secrets.value,
+    base_url: str = BASE_URL,
+    user_id: Optional[int] = None,
+) -> DataApiClient:
+    """Makes a client from the same settings as the source's, injected by dlt.
+
+    Args:
+        credentials: `sources.comagic.credentials`.
+        base_url: `sources.comagic.base_url`.
+        user_id: `sources.comagic.user_id`.
+    """
+    return DataApiClient(credentials, base_url, user_id)
 
 
 def checked_base_url(base_url: str) -> str:

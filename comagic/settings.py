@@ -12,6 +12,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Unio
 
 import dlt
 import pendulum
+from dlt.common.configuration import with_config
 from pendulum.tz.exceptions import InvalidTimezone
 
 from comagic.catalog import Report
@@ -125,6 +126,24 @@ class Settings:
                 )
         chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
         return list(chosen)
+
+
+@with_config(sections=("sources", "comagic"))
+def configured_settings(
+    start_date: Any = START_DATE,
+    lookback_days: int = LOOKBACK_DAYS,
+    window_days: int = WINDOW_DAYS,
+    timezone: Optional[str] = None,
+    fields: Any = None,
+    load_package_rows: int = LOAD_PACKAGE_ROWS,
+) -> Settings:
+    """The settings as they are configured, injected by dlt, for callers outside of the source.
+
+    Raises:
+        ConfigurationError: one of them is unknown or wrong.
+    """
+    refuse_unknown_settings()
+    return Settings.checked(start_date, lookback_days, window_days, timezone, fields, load_package_rows)
 
 
 def parse_moment(name: str, value: Moment) -> datetime:

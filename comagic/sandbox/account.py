@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from comagic.sandbox.vocabulary import (
+    CAMPAIGN_OF,
     CAMPAIGNS,
     DEVICES,
     EMPLOYEES,
@@ -176,8 +177,9 @@ def make_call(entry: Entry, seed: int) -> Call:
     lost, talk = length == wait, length - wait
     visitor = two % 400_000 >> (two >> 60 & 3)  # some visitors call far more often than others
     contact_number = 1 + (visitor * 7 + one) % 3
-    campaign_id, campaign, source, medium, utm_campaign, channel, engine = CAMPAIGNS[(two >> 20) % len(CAMPAIGNS)]
-    first_id, first_campaign = CAMPAIGNS[visitor * 31 % len(CAMPAIGNS)][:2]
+    index = CAMPAIGN_OF[(two >> 20) % len(CAMPAIGN_OF)]
+    campaign_id, campaign, source, medium, utm_campaign, channel, engine = CAMPAIGNS[index]
+    first_id, first_campaign = CAMPAIGNS[CAMPAIGN_OF[visitor * 31 % len(CAMPAIGN_OF)]][:2]
     site_id, site, number = SITES[(two >> 28) % len(SITES)]
     region_id, region, city = REGIONS[visitor % len(REGIONS)]
     employee_id, employee = EMPLOYEES[(two >> 34) % len(EMPLOYEES)]

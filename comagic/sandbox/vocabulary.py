@@ -12,6 +12,10 @@ CAMPAIGNS = (
     (108, "Email-рассылка «Акции недели»", "newsletter", "email", "akcii_nedeli", "email", None),
     (-1, "Посетители без рекламной кампании", None, None, None, "direct", None),
 )
+_WEIGHTS = (8, 2, 5, 3, 4, 3, 6, 1, 4)
+CAMPAIGN_OF = tuple(index for index, weight in enumerate(_WEIGHTS) for _ in range(weight))
+"""Campaigns by their share of the calls: an index drawn from here is an index into `CAMPAIGNS`."""
+
 SITES = (
     # id, domain, virtual number
     (11, "novye-kvartaly.example", "74951230011"),

@@ -1,0 +1,61 @@
+"""Checks the access: one cheap real call a resource, and for each problem the sentence that mends it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Iterator, Optional, Sequence
+
+import pendulum
+
+from comagic.catalog import Report
+from comagic.client import Account, DataApiClient
+from comagic.exceptions import ComagicError
+from comagic.settings import Settings, parse_zone
+from comagic.windows import API_TIME, to_wall
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        subject: `account`, or the name of a resource.
+        text: what is right, or the sentence that says how to mend what is wrong.
+        problem: what went wrong; None if nothing did.
+    """
+
+    subject: str
+    text: str
+    problem: Optional[ComagicError] = None
+
+
+def check(client: DataApiClient, settings: Settings, of_reports: Sequence[Report]) -> Iterator[Finding]:
+    """Asks for the account, then for one row of each report's last day; stops if the account itself is out of reach."""
+    try:
+        account = client.account()
+    except ComagicError as error:
+        yield Finding("account", str(error), error)
+        return
+    yield Finding("account", f"{account.name} (id {account.app_id}), time zone {account.timezone}{_overridden(account, settings)}")
+    for report in of_reports:
+        try:
+            yield Finding(report.name, _checked(client, settings, report, account))
+        except ComagicError as error:
+            yield Finding(report.name, str(error), error)
+
+
+def _checked(client: DataApiClient, settings: Settings, report: Report, account: Account) -> str:
+    zone = settings.zone or parse_zone("get.account.timezone", account.timezone)
+    now = to_wall(pendulum.now("UTC"), zone)
+    page = client.page(
+        report.method,
+        offset=0,
+        limit=1,
+        date_from=(now - timedelta(days=1)).strftime(API_TIME),
+        date_till=now.strftime(API_TIME),
+        fields=settings.selected(report),
+    )
+    return f"{page.total:,} rows in the last 24 hours"
+
+
+def _overridden(account: Account, settings: Settings) -> str:
+    return f", overridden by sources.comagic.timezone = {settings.zone}" if settings.zone and str(settings.zone) != account.timezone else ""

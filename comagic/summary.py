@@ -1,0 +1,117 @@
+"""What a person reads after a load or a check."""
+
+from collections import Counter
+from typing import Dict, Iterable, List, Mapping, Sequence
+
+from dlt.common.pipeline import LoadInfo
+from dlt.pipeline import Pipeline
+from rich.console import Console
+from rich.table import Table
+
+from comagic.catalog import LIST, Report
+from comagic.client import Usage
+from comagic.journal import Journal
+from comagic.windows import API_TIME
+
+MARKETERS_QUESTION = """
+SELECT
+    campaign_name AS campaign,
+    COUNT(*) AS calls,
+    ROUND(100.0 * SUM(CASE WHEN is_lost THEN 1 ELSE 0 END) / COUNT(*), 1) AS lost_percent,
+    ROUND(SUM(talk_duration) / 3600.0, 1) AS talk_hours
+FROM {calls}
+GROUP BY campaign_name
+ORDER BY calls DESC
+LIMIT 12
+"""
+"""Works in DuckDB and in BigQuery."""
+
+DIFFERENCES_SHOWN = 5
+
+
+def show_load(console: Console, journal: Journal, tables: Mapping[str, int], usage: Usage, seconds: float) -> None:
+    """Shows what was loaded: period, rows a table, calls of the API, what is left of its budget, time, differences."""
+    for name, of in journal.passes.items():
+        split = len(journal.results) - of.finished
+        parts = f", {split} more after splitting" if split > 0 else ""
+        period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
+        console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows{parts})", highlight=False)
+    if tables:
+        shown = Table(box=None, pad_edge=False)
+        shown.add_column("table")
+        shown.add_column("rows", justify="right")
+        for table, rows in tables.items():
+            shown.add_row(table, f"{rows:,}")
+        console.print(shown)
+    else:
+        console.print("No rows came.")
+    console.print(f"{usage.total} API calls{_budget_left(usage)}, {seconds:.1f} s.", highlight=False)
+    show_differences(console, journal)
+
+
+def show_differences(console: Console, journal: Journal) -> None:
+    """Warns of windows for which the API announced another number of rows than came."""
+    different = journal.differences
+    for result in different[:DIFFERENCES_SHOWN]:
+        console.print(
+            f"[yellow]Warning:[/yellow] {result.resource} {result.window}: the API announced {result.announced:,} rows, "
+            f"{result.received:,} came. Load the period again with --since and --until to see whether it stays so.",
+            highlight=False,
+        )
+    if len(different) > DIFFERENCES_SHOWN:
+        console.print(f"[yellow]Warning:[/yellow] {len(different) - DIFFERENCES_SHOWN} more windows with a difference.", highlight=False)
+
+
+def show_new_columns(console: Console, columns: Iterable[str]) -> None:
+    """Tells of columns that no manual lists: the API sent a new key."""
+    for column in columns:
+        console.print(f"[yellow]New column:[/yellow] {column}, which the API sends although the catalog does not list it.", highlight=False)
+
+
+def show_answer(console: Console, pipeline: Pipeline) -> None:
+    """Answers a marketer's question from the loaded calls: calls, lost share and talk time by campaign."""
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql(MARKETERS_QUESTION.format(calls=client.make_qualified_table_name("calls"))) or []
+    table = Table(title="Calls by campaign, all periods loaded", title_justify="left", box=None, pad_edge=False)
+    for title in ("campaign", "calls", "lost, %", "talk, hours"):
+        table.add_column(title, justify="left" if title == "campaign" else "right")
+    for campaign, calls, lost, talk in rows:
+        table.add_row(campaign or "(none)", f"{calls:,}", f"{float(lost or 0):.1f}", f"{float(talk or 0):,.1f}")
+    console.print()
+    console.print(table)
+
+
+def count_rows(pipeline: Pipeline, tables: Counter[str]) -> None:
+    """Adds the rows of the pipeline's last run, by table, without dlt's own tables."""
+    trace = pipeline.last_trace
+    if trace and trace.last_normalize_info:
+        for table, rows in trace.last_normalize_info.row_counts.items():
+            if not table.startswith("_dlt"):
+                tables[table] += rows
+
+
+def new_columns(info: LoadInfo, of_reports: Sequence[Report]) -> List[str]:
+    """Columns that a load added and the catalog does not know, as `table.column`."""
+    known = _known_columns(of_reports)
+    added = []
+    for package in info.load_packages:
+        for table, update in package.schema_update.items():
+            for column in update.get("columns", {}):
+                if table in known and column not in known[table] and not column.startswith("_dlt"):
+                    added.append(f"{table}.{column}")
+    return added
+
+
+def _known_columns(of_reports: Sequence[Report]) -> Dict[str, List[str]]:
+    known: Dict[str, List[str]] = {}
+    for report in of_reports:
+        known[report.name] = [*(name for name, of in report.fields.items() if of.type != LIST), *report.computed]
+        for name, of in report.fields.items():
+            if of.type == LIST:
+                known[f"{report.name}__{name}"] = [*of.children, "value"]
+    return known
+
+
+def _budget_left(usage: Usage) -> str:
+    left, limit = usage.limits.get("day_remaining"), usage.limits.get("day_limit")
+    return f" ({left:,} of {limit:,} left today)" if isinstance(left, int) and isinstance(limit, int) else ""

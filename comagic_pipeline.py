@@ -1,0 +1,241 @@
+"""Loads call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
+
+\b
+    python comagic_pipeline.py --demo    try it: a synthetic account, a DuckDB file
+    python comagic_pipeline.py check     is the access right?
+    python comagic_pipeline.py           load what is new since the last run
+
+Settings are in .dlt/config.toml, the access in .dlt/secrets.toml; environment
+variables of the same names override both (SOURCES__COMAGIC__START_DATE, say).
+
+\b
+Exit codes: 0  all loaded (check: all right)
+            1  failed
+            2  wrong usage or configuration
+"""
+
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime, timedelta
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import click
+import dlt
+from dlt.common.destination import Destination
+from dlt.pipeline import Pipeline
+from rich.console import Console
+
+from comagic import KeyCredentials, comagic_source
+from comagic.catalog import reports
+from comagic.check import check as findings
+from comagic.client import DataApiClient, open_client
+from comagic.display import Display
+from comagic.explaining import EXIT_FAILED, exit_code, explain
+from comagic.journal import Journal
+from comagic.settings import configured_settings, parse_moment
+from comagic.summary import count_rows, new_columns, show_answer, show_load, show_new_columns
+
+DATABASE = "comagic_pipeline.duckdb"
+DEMO_DATABASE = "comagic_demo.duckdb"
+DEMO_DAYS = 120
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+class LoadByDefault(click.Group):
+    """Takes a command line without a command as `load`."""
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Puts `load` before options that stand alone."""
+        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+            args = ["load", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=LoadByDefault, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Groups the commands; what each does is its own docstring."""
+
+
+@cli.command()
+@click.option("--since", metavar="DATE", help="Load from this day or time on, again if need be; the cursor stays where it is.")
+@click.option("--until", metavar="DATE", help="With --since: up to and including this day, or up to this time. Default: now.")
+@click.option("--resource", "names", metavar="NAME", multiple=True, help="What to load; repeatable. Default: all there is.")
+@click.option("--destination", metavar="NAME", help="duckdb, bigquery or any other dlt destination. Default: destination_type of dlt's configuration, else duckdb.")
+@click.option("--demo", is_flag=True, help=f"Load a synthetic account, served on this machine, into {DEMO_DATABASE}.")
+def load(since: Optional[str], until: Optional[str], names: Tuple[str, ...], destination: Optional[str], demo: bool) -> None:
+    """Load what is new since the last run, and the lookback again.
+
+    The first run begins at sources.comagic.start_date. DATE is YYYY-MM-DD or
+    "YYYY-MM-DD HH:MM:SS", in the account's time zone.
+    """
+    chosen = chosen_resources(names)
+    begin, end = chosen_period(since, until)
+    with ExitStack() as stack:
+        access = stack.enter_context(demo_account()) if demo else {}
+        client = open_client(**{name: access[name] for name in ("credentials", "base_url") if name in access})
+        pipeline = dlt.pipeline(
+            pipeline_name="comagic_demo" if demo else "comagic",
+            destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
+            dataset_name="comagic",
+        )
+        load_period(pipeline, client, chosen, begin, end, access)
+    if demo:
+        show_next_steps(pipeline)
+
+
+@cli.command()
+def check() -> None:
+    """Check the access: one cheap call a resource, one sentence a problem."""
+    settings = configured_settings()
+    client = open_client()
+    failed = False
+    for finding in findings(client, settings, list(reports().values())):
+        failed |= finding.problem is not None
+        mark = "[red]no[/red]" if finding.problem else "[green]ok[/green]"
+        out.print(f"{mark}  {finding.subject}: ", end="")
+        out.print(finding.text, markup=False, highlight=False)
+    limits = client.usage.limits
+    if limits:
+        told = ", ".join(f"{limits.get(f'{span}_remaining')} of {limits.get(f'{span}_limit')} this {span}" for span in ("day", "minute"))
+        out.print(f"    points left: {told}", highlight=False)
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def load_period(
+    pipeline: Pipeline,
+    client: DataApiClient,
+    names: List[str],
+    since: Optional[datetime],
+    until: Optional[datetime],
+    access: Dict[str, Any],
+) -> Journal:
+    """Runs the pipeline, a bounded load package at a time, until the whole period is loaded, and shows the summary."""
+    began = time.monotonic()
+    journal = Journal()
+    package_rows = configured_settings().load_package_rows
+    tables: Counter[str] = Counter()
+    added: List[str] = []
+    with Display(err, journal, client.usage) as display:
+        pipeline.collector = display.collector
+        finish_interrupted(pipeline)
+        for name in names:
+            at = since
+            while name not in journal.passes or not journal.passes[name].is_complete:
+                source = comagic_source(
+                    since=at, until=until, journal=journal, client=client, load_package_rows=package_rows, **access
+                )
+                info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
+                info.raise_on_failed_jobs()
+                count_rows(pipeline, tables)
+                added += new_columns(info, list(reports().values()))
+                display.line()
+                at = since and journal.passes[name].position
+    show_load(out, journal, tables, client.usage, time.monotonic() - began)
+    show_new_columns(out, added)
+    return journal
+
+
+def finish_interrupted(pipeline: Pipeline) -> None:
+    """Brings home a load package that an interrupted run left on this disk: dlt would do nothing else in its next run."""
+    if pipeline.has_pending_data:
+        err.print("Finishing the load package of an interrupted run first.")
+        pipeline.run()
+
+
+def chosen_resources(names: Tuple[str, ...]) -> List[str]:
+    """Checks names of resources; all there are if none is given."""
+    for name in names:
+        if name not in reports():
+            raise click.BadParameter(f"there is no resource {name!r}; there are: {', '.join(reports())}", param_hint="--resource")
+    return list(dict.fromkeys(names)) or list(reports())
+
+
+def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[datetime], Optional[datetime]]:
+    """Reads --since and --until as the half-open range of wall times that they mean: a day as --until is meant whole."""
+    if until and not since:
+        raise click.UsageError("--until goes with --since.")
+    begin = parse_moment("--since", since) if since else None
+    end = parse_moment("--until", until) if until else None
+    if end and until and len(until.strip()) == len("YYYY-MM-DD"):
+        end += timedelta(days=1)
+    if begin and end and begin >= end:
+        raise click.UsageError(f"--since {since} is not before --until {until}.")
+    return begin, end
+
+
+def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Destination[Any, Any]:
+    """The destination by name, or by dlt's own configuration; DuckDB by default.
+
+    Args:
+        name: what --destination says.
+        database: file for DuckDB, relative to the current folder, where the configuration names none.
+        fixed: use that file whatever the configuration says.
+    """
+    chosen = name or ("duckdb" if fixed else dlt.config.get("destination_type") or "duckdb")
+    if str(chosen).split(".")[-1] != "duckdb":
+        return Destination.from_reference(str(chosen))
+    configured = dlt.config.get("destination.duckdb.credentials") or dlt.secrets.get("destination.duckdb.credentials")
+    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default of comagic.duckdb is none.
+    # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
+    place = {} if configured and not fixed else {"credentials": database}
+    return dlt.destinations.duckdb(supports_transactions=True, **place)
+
+
+def file_format(pipeline: Pipeline) -> Any:
+    """Parquet for DuckDB, where dlt's default is a hundred times slower; dlt's choice elsewhere."""
+    return "parquet" if pipeline.destination.destination_name == "duckdb" else None
+
+
+@contextmanager
+def demo_account() -> Iterator[Dict[str, Any]]:
+    """A sandbox on a free port of this machine; yields the settings that lead to it."""
+    from comagic.sandbox import SandboxServer, SyntheticAccount
+    from comagic.sandbox.switches import KEY
+
+    first_day = date.today() - timedelta(days=DEMO_DAYS)
+    with SandboxServer(SyntheticAccount(first_day=first_day)) as sandbox:
+        err.print(f"A synthetic account answers at {sandbox.base_url}", highlight=False)
+        yield {
+            "credentials": KeyCredentials(access_token=KEY),
+            "base_url": sandbox.base_url,
+            "start_date": first_day.isoformat(),
+        }
+
+
+def show_next_steps(pipeline: Pipeline) -> None:
+    """Shows what the demo's rows are good for, and what to do next."""
+    show_answer(out, pipeline)
+    out.print("\nRun it again: only what is new or may have changed is read. Then your own account:")
+    out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and put your key in")
+    out.print("  2. python comagic_pipeline.py check")
+    out.print("  3. python comagic_pipeline.py")
+
+
+def main() -> None:
+    """Runs the command line; a person's mistake ends in a sentence, not in a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        err.print("Interrupted. What was loaded is kept; the next run goes on from there.")
+        sys.exit(130)
+    except Exception as error:
+        sentence = explain(error)
+        if not sentence:
+            raise
+        err.print("Error:", style="red", end=" ")
+        err.print(sentence, markup=False, highlight=False)
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()
