@@ -1,4 +1,4 @@
-"""Loads call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
+r"""Loads call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
 
 \b
     python comagic_pipeline.py --demo    try it: a synthetic account, a DuckDB file
@@ -18,13 +18,14 @@ import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from datetime import date, datetime, timedelta
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from datetime import datetime, timedelta
+from typing import Any, Dict, Iterator, List, Optional, Tuple, cast
 
 import click
 import dlt
+import pendulum
+from dlt import Pipeline
 from dlt.common.destination import Destination
-from dlt.pipeline import Pipeline
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
@@ -61,12 +62,24 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--since", metavar="DATE", help="Load from this day or time on, again if need be; the cursor stays where it is.")
-@click.option("--until", metavar="DATE", help="With --since: up to and including this day, or up to this time. Default: now.")
-@click.option("--resource", "names", metavar="NAME", multiple=True, help="What to load; repeatable. Default: all there is.")
-@click.option("--destination", metavar="NAME", help="duckdb, bigquery or any other dlt destination. Default: destination_type of dlt's configuration, else duckdb.")
+@click.option(
+    "--since", metavar="DATE", help="Load from this day or time on, again if need be; the cursor stays where it is."
+)
+@click.option(
+    "--until", metavar="DATE", help="With --since: up to and including this day, or up to this time. Default: now."
+)
+@click.option(
+    "--resource", "names", metavar="NAME", multiple=True, help="What to load; repeatable. Default: all there is."
+)
+@click.option(
+    "--destination",
+    metavar="NAME",
+    help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
+)
 @click.option("--demo", is_flag=True, help=f"Load a synthetic account, served on this machine, into {DEMO_DATABASE}.")
-def load(since: Optional[str], until: Optional[str], names: Tuple[str, ...], destination: Optional[str], demo: bool) -> None:
+def load(
+    since: Optional[str], until: Optional[str], names: Tuple[str, ...], destination: Optional[str], demo: bool
+) -> None:
     """Load what is new since the last run, and the lookback again.
 
     The first run begins at sources.comagic.start_date. DATE is YYYY-MM-DD or
@@ -100,7 +113,10 @@ def check() -> None:
         out.print(finding.text, markup=False, highlight=False)
     limits = client.usage.limits
     if limits:
-        told = ", ".join(f"{limits.get(f'{span}_remaining')} of {limits.get(f'{span}_limit')} this {span}" for span in ("day", "minute"))
+        told = ", ".join(
+            f"{limits.get(f'{span}_remaining')} of {limits.get(f'{span}_limit')} this {span}"
+            for span in ("day", "minute")
+        )
         out.print(f"    points left: {told}", highlight=False)
     if failed:
         sys.exit(EXIT_FAILED)
@@ -141,7 +157,7 @@ def load_period(
 
 
 def finish_interrupted(pipeline: Pipeline) -> None:
-    """Brings home a load package that an interrupted run left on this disk: dlt would do nothing else in its next run."""
+    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else."""
     if pipeline.has_pending_data:
         err.print("Finishing the load package of an interrupted run first.")
         pipeline.run()
@@ -151,12 +167,14 @@ def chosen_resources(names: Tuple[str, ...]) -> List[str]:
     """Checks names of resources; all there are if none is given."""
     for name in names:
         if name not in reports():
-            raise click.BadParameter(f"there is no resource {name!r}; there are: {', '.join(reports())}", param_hint="--resource")
+            raise click.BadParameter(
+                f"there is no resource {name!r}; there are: {', '.join(reports())}", param_hint="--resource"
+            )
     return list(dict.fromkeys(names)) or list(reports())
 
 
 def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[datetime], Optional[datetime]]:
-    """Reads --since and --until as the half-open range of wall times that they mean: a day as --until is meant whole."""
+    """Reads --since and --until as a half-open range of wall times: a day as --until is meant whole."""
     if until and not since:
         raise click.UsageError("--until goes with --since.")
     begin = parse_moment("--since", since) if since else None
@@ -176,14 +194,16 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
         database: file for DuckDB, relative to the current folder, where the configuration names none.
         fixed: use that file whatever the configuration says.
     """
-    chosen = name or ("duckdb" if fixed else dlt.config.get("destination_type") or "duckdb")
-    if str(chosen).split(".")[-1] != "duckdb":
-        return Destination.from_reference(str(chosen))
-    configured = dlt.config.get("destination.duckdb.credentials") or dlt.secrets.get("destination.duckdb.credentials")
-    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default of comagic.duckdb is none.
+    configured: Any = dlt.config.get("destination_type")
+    chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
+    if chosen.split(".")[-1] != "duckdb":
+        return cast(Destination[Any, Any], Destination.from_reference(chosen))
+    places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
+    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
     # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
-    place = {} if configured and not fixed else {"credentials": database}
-    return dlt.destinations.duckdb(supports_transactions=True, **place)
+    if any(places) and not fixed:
+        return dlt.destinations.duckdb(supports_transactions=True)
+    return dlt.destinations.duckdb(database, supports_transactions=True)
 
 
 def file_format(pipeline: Pipeline) -> Any:
@@ -197,7 +217,7 @@ def demo_account() -> Iterator[Dict[str, Any]]:
     from comagic.sandbox import SandboxServer, SyntheticAccount
     from comagic.sandbox.switches import KEY
 
-    first_day = date.today() - timedelta(days=DEMO_DAYS)
+    first_day = pendulum.today().date() - timedelta(days=DEMO_DAYS)
     with SandboxServer(SyntheticAccount(first_day=first_day)) as sandbox:
         err.print(f"A synthetic account answers at {sandbox.base_url}", highlight=False)
         yield {

@@ -1,8 +1,8 @@
 """Loads call tracking data from CoMagic, UIS, CallGear and Novofon (Data API v2.0).
 
 Resources, tables and columns are declared in `comagic/catalog`; this module turns each declared report into a dlt
-resource. Data flows one way: windows of time (`windows`) → pages of the API (`client`, `reading`) → rows (`rows`) → dlt,
-which does the schema, the child tables, the state and the merge.
+resource. Data flows one way: windows of time (`windows`) → pages of the API (`client`, `reading`) → rows (`rows`) →
+dlt, which does the schema, the child tables, the state and the merge.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ from dlt.extract import DltResource
 
 from comagic.catalog import LIST, Field, Report, reports
 from comagic.client import DataApiClient
-from comagic.credentials import Credentials, KeyCredentials, LoginCredentials
+from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
 from comagic.reading import WindowReader
@@ -33,7 +33,7 @@ from comagic.settings import (
 )
 from comagic.windows import day_start, plan_windows, to_instant, to_wall
 
-__all__ = ["comagic_source", "ComagicError", "ConfigurationError", "Journal", "KeyCredentials", "LoginCredentials"]
+__all__ = ["ComagicError", "ConfigurationError", "Journal", "KeyCredentials", "LoginCredentials", "comagic_source"]
 
 
 @dlt.source(name="comagic", max_table_nesting=1)
@@ -54,8 +54,9 @@ def comagic_source(
 ) -> Iterable[DltResource]:
     """The reports of one account, each merged by its key into its table and child tables.
 
-    A run loads what is new since the last one and reads the lookback again, since tags, sales and ratings change after
-    a call and nothing in the API tells which did. With `since` it loads that period instead and leaves the cursor alone.
+    A run loads what is new since the last one and reads the lookback again, since tags, sales and ratings change
+    after a call and nothing in the API tells which did. With `since` it loads that period instead and leaves the
+    cursor alone.
 
     Args:
         credentials: a key (`access_token`), or `login` and `password`.
@@ -98,15 +99,13 @@ def report_resource(
     """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
     selected = settings.selected(report)
 
+    cursor = dlt.sources.incremental[datetime](report.cursor, lag=settings.lookback.total_seconds())
+
     def period() -> Iterator[TDataItems]:
         yield from load_report(report, selected, settings, client, journal, since, until, None)
 
-    def news(
-        cursor: "dlt.sources.incremental[datetime]" = dlt.sources.incremental(
-            report.cursor, lag=settings.lookback.total_seconds()
-        ),
-    ) -> Iterator[TDataItems]:
-        yield from load_report(report, selected, settings, client, journal, None, until, cursor)
+    def news(start_time: dlt.sources.incremental[datetime] = cursor) -> Iterator[TDataItems]:
+        yield from load_report(report, selected, settings, client, journal, None, until, start_time)
 
     resource = dlt.resource(
         news if since is None else period,
@@ -152,7 +151,7 @@ def load_report(
             begin = day_start(to_wall(cursor.start_value, zone))
         if UNFINISHED in state:
             begin = to_wall(state[UNFINISHED], zone)
-        cursor.advance(None)  # rows are cut to windows here; dlt need not look at each
+        cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
     reached = cursor.last_value if cursor is not None else None
 
     reader = WindowReader(client, report, selected, zone)

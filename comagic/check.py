@@ -35,7 +35,9 @@ def check(client: DataApiClient, settings: Settings, of_reports: Sequence[Report
     except ComagicError as error:
         yield Finding("account", str(error), error)
         return
-    yield Finding("account", f"{account.name} (id {account.app_id}), time zone {account.timezone}{_overridden(account, settings)}")
+    yield Finding(
+        "account", f"{account.name} (id {account.app_id}), time zone {account.timezone}{_overridden(account, settings)}"
+    )
     for report in of_reports:
         try:
             yield Finding(report.name, _checked(client, settings, report, account))
@@ -58,4 +60,8 @@ def _checked(client: DataApiClient, settings: Settings, report: Report, account:
 
 
 def _overridden(account: Account, settings: Settings) -> str:
-    return f", overridden by sources.comagic.timezone = {settings.zone}" if settings.zone and str(settings.zone) != account.timezone else ""
+    return (
+        f", overridden by sources.comagic.timezone = {settings.zone}"
+        if settings.zone and str(settings.zone) != account.timezone
+        else ""
+    )

@@ -5,7 +5,7 @@ There is one way to make a call, `DataApiClient.call`, and it either returns wha
 
 | what happens | who meets it | how |
 | --- | --- | --- |
-| no connection, timeout, reset, cut body, HTTP 429 and 5xx | dlt's session | `[runtime] request_*`: 5 attempts, growing pauses, `Retry-After` |
+| no connection, timeout, reset, cut body, HTTP 429, 5xx | dlt's session | 5 attempts (`[runtime] request_*`) |
 | other HTTP status, redirect | nobody | raised at once |
 | no JSON, wrong id, no `result`, `internal_error` | `call` | the same number of attempts and pauses |
 | minute's points spent | `call` | waits `minute_reset`, at most `MAX_MINUTE_WAITS` times in a row |
@@ -183,7 +183,9 @@ class DataApiClient:
         if self._account is None:
             rows = self.call("get.account")["data"]
             if not (isinstance(rows, list) and rows and isinstance(rows[0], dict) and rows[0].get("timezone")):
-                raise BadAnswerError("get.account: the answer names no account with a time zone; set sources.comagic.timezone.")
+                raise BadAnswerError(
+                    "get.account: the answer names no account with a time zone; set sources.comagic.timezone."
+                )
             self._account = Account(rows[0].get("app_id"), str(rows[0].get("name") or ""), str(rows[0]["timezone"]))
         return self._account
 
@@ -201,12 +203,16 @@ class DataApiClient:
         """Makes the call; where a session has ended, logs in once and makes it again."""
         fresh = self._token is None
         try:
-            return self._retrying(self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params})
+            return self._retrying(
+                self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params}
+            )
         except (TokenInvalidError, TokenExpiredError):
             if fresh or isinstance(self._credentials, KeyCredentials):
                 raise
             self._token = None
-        return self._retrying(self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params})
+        return self._retrying(
+            self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params}
+        )
 
     def _agency(self) -> Dict[str, Any]:
         return {} if self._user_id is None else {"user_id": self._user_id}
@@ -252,7 +258,8 @@ class DataApiClient:
             ) from None
         except RequestException as error:
             raise UnreachableError(
-                f"{method}: {self.base_url} cannot be reached ({_reason(error)}). Check sources.comagic.base_url and the network."
+                f"{method}: {self.base_url} cannot be reached ({_reason(error)}). "
+                "Check sources.comagic.base_url and the network."
             ) from None
         if answer.status_code != HTTPStatus.OK:
             raise UnreachableError(

@@ -15,7 +15,7 @@ class KeyCredentials(CredentialsConfiguration):
         access_token: the key; `sources.comagic.credentials.access_token`.
     """
 
-    access_token: TSecretStrValue = None
+    access_token: TSecretStrValue = None  # type: ignore[assignment]  # dlt's way to say that it is required
 
 
 @configspec
@@ -27,8 +27,8 @@ class LoginCredentials(CredentialsConfiguration):
         password: `sources.comagic.credentials.password`.
     """
 
-    login: str = None
-    password: TSecretStrValue = None
+    login: str = None  # type: ignore[assignment]
+    password: TSecretStrValue = None  # type: ignore[assignment]
 
 
 Credentials = Union[KeyCredentials, LoginCredentials]

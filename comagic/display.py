@@ -1,7 +1,7 @@
 """Progress of a load: a bar on a terminal, a line now and then elsewhere."""
 
 import time
-from typing import Callable, Optional
+from typing import Callable, ClassVar, Mapping, Optional
 
 from dlt.common.runtime.collector_base import Collector
 from rich.console import Console
@@ -26,7 +26,9 @@ class Display:
         collector: to be set as the pipeline's, so that dlt's steps are shown.
     """
 
-    def __init__(self, console: Console, journal: Journal, usage: Usage, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, journal: Journal, usage: Usage, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
         self._journal = journal
         self._usage = usage
@@ -44,7 +46,9 @@ class Display:
         if self._progress is not None and self._task is not None:
             planned = sum(of.planned for of in self._journal.passes.values())
             finished = sum(of.finished for of in self._journal.passes.values())
-            self._progress.update(self._task, description=self._stage, total=planned or None, completed=finished, told=self._told())
+            self._progress.update(
+                self._task, description=self._stage, total=planned or None, completed=finished, told=self._told()
+            )
         elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
             self.line()
 
@@ -55,7 +59,8 @@ class Display:
             for name, of in self._journal.passes.items():
                 reached = f"{of.position:%Y-%m-%d} of {of.end:%Y-%m-%d}"
                 self._console.print(
-                    f"{name}: {of.finished} of {of.planned} windows, up to {reached}; {self._told()}; {self._stage}", highlight=False
+                    f"{name}: {of.finished} of {of.planned} windows, up to {reached}; {self._told()}; {self._stage}",
+                    highlight=False,
                 )
 
     def show_stage(self, stage: str) -> None:
@@ -93,7 +98,7 @@ class Display:
 class _Steps(Collector):
     """dlt's own progress collector, of which only the steps are of interest: the journal counts better."""
 
-    STAGES = {"Extract": "reading", "Normalize": "preparing", "Load": "loading"}
+    STAGES: ClassVar[Mapping[str, str]] = {"Extract": "reading", "Normalize": "preparing", "Load": "loading"}
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show

@@ -134,7 +134,9 @@ class AddressError(AccessError):
     mnemonics = ("ip_not_whitelisted",)
 
     def advice(self) -> str:
-        found = re.search(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]+:[0-9a-fA-F]*", f"{self.message} {self.details}")
+        found = re.search(
+            r"\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]+:[0-9a-fA-F]*", f"{self.message} {self.details}"
+        )
         address = found.group() if found else "of this machine"
         return f"Add the address {address} to the Data API's allowed addresses in your personal account."
 
@@ -191,7 +193,8 @@ class RequestError(ApiError):
         told = ", ".join(f"{key} {value!r}" for key, value in named.items())
         if self.details.get("field") in ("user_id", "params.user_id"):
             return f"Set sources.comagic.user_id, as an agency's login needs it ({told})."
-        return f"The API does not accept the request{f' ({told})' if told else ''}: check sources.comagic.fields and .user_id."
+        which = f" ({told})" if told else ""
+        return f"The API does not accept the request{which}: check sources.comagic.fields and .user_id."
 
 
 def _subclasses(of: Type[ApiError]) -> Iterator[Type[ApiError]]:
@@ -204,7 +207,7 @@ BY_MNEMONIC: Mapping[str, Type[ApiError]] = {name: of for of in _subclasses(ApiE
 
 
 def api_error(method: str, error: Any) -> ApiError:
-    """Makes the exception for the `error` of an answer, chosen by its mnemonic; `ApiError` itself for an unknown one."""
+    """Makes the exception for the `error` of an answer, by its mnemonic; `ApiError` itself for an unknown one."""
     body: Dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
     data = body.get("data")
     details: Dict[str, Any] = data if isinstance(data, dict) else {}

@@ -1,13 +1,17 @@
 """Turns whatever stopped a command into a sentence and an exit code."""
 
-from typing import Iterator
+from typing import Any, Callable, Iterator, Sequence, Tuple, Type
 
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
     ConfigurationException,
     ConfigValueCannotBeCoercedException,
 )
-from dlt.common.destination.exceptions import DestinationException, InvalidDestinationReference, UnknownDestinationModule
+from dlt.common.destination.exceptions import (
+    DestinationException,
+    InvalidDestinationReference,
+    UnknownDestinationModule,
+)
 from dlt.common.exceptions import DltException, MissingDependencyException
 from dlt.normalize.exceptions import NormalizeJobFailed
 
@@ -25,30 +29,13 @@ NO_ACCESS = (
 
 def explain(error: BaseException) -> str:
     """What happened and what to do, for a person; empty if only a traceback can tell."""
-    for cause in causes(error):
-        if isinstance(cause, ComagicError):
-            return str(cause)
-        if isinstance(cause, ConfigFieldMissingException):
-            missing = set(cause.fields)
-            if missing & {"credentials", "access_token", "login", "password"} and _is_of_source(cause):
-                return NO_ACCESS
-            return f"Configuration of {cause.spec_name} lacks {', '.join(sorted(missing))}. {_brief(cause)}"
-        if isinstance(cause, ConfigValueCannotBeCoercedException):
-            return f"sources.comagic.{cause.field_name}: the configured value does not fit; it has to be {_kind(cause.hint)}."
-        if isinstance(cause, UnknownDestinationModule):
-            return f"There is no destination {str(cause.ref)!r}; use duckdb, bigquery or another destination of dlt."
-        if isinstance(cause, MissingDependencyException):
-            return f"A package is missing: {_brief(cause)}"
-        if isinstance(cause, NormalizeJobFailed):
-            return _explain_normalize(cause)
-    for cause in causes(error):
-        if isinstance(cause, (DestinationException, ConfigurationException)):
-            return f"The destination refused: {_brief(cause)}"
-    last = list(causes(error))[-1]
-    if isinstance(last, OSError):
-        return f"{type(last).__name__}: {last}"
-    if isinstance(error, DltException) and type(last).__module__.split(".")[0] not in ("builtins", "comagic"):
-        return f"{type(last).__name__}: {_brief(last)}"
+    chain = list(causes(error))
+    for cause in chain:
+        for kind, sentence in SENTENCES:
+            if isinstance(cause, kind):
+                return sentence(cause)
+    if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_ours(chain[-1])):
+        return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}"
     return ""
 
 
@@ -75,24 +62,48 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
 
 
-def _is_of_source(missing: ConfigFieldMissingException) -> bool:
-    return missing.spec_name not in ("PipelineConfiguration",) and "sources" in str(missing)
+def _missing(missing: ConfigFieldMissingException) -> str:
+    if missing.fields == ["credentials"] and "sources" in str(missing):
+        return NO_ACCESS
+    return f"The configuration lacks {', '.join(missing.fields)} ({missing.spec_name}). {_brief(missing)}"
 
 
-def _explain_normalize(failed: NormalizeJobFailed) -> str:
-    text = _brief(failed)
-    if "contract" in str(failed).lower() or "data_type" in str(failed):
+def _misfit(misfit: ConfigValueCannotBeCoercedException) -> str:
+    kind = "a whole number" if "int" in str(misfit.hint) else "a text"
+    return f"sources.comagic.{misfit.field_name}: the configured value does not fit; it has to be {kind}."
+
+
+def _unprepared(failed: NormalizeJobFailed) -> str:
+    if "contract" in str(failed).lower():
         return (
-            f"A value does not fit the type of its column, and a second column beside it would hide that: {text} "
+            "A value does not fit the type of its column, and a second column beside it would hide that. "
+            f"{_brief(failed)} "
             "Leave the field out (sources.comagic.fields) and report it to this project. Nothing was loaded."
         )
-    return text
+    return _brief(failed)
 
 
-def _kind(hint: object) -> str:
-    return {int: "a whole number", str: "a text"}.get(hint, "of another kind") if isinstance(hint, type) else "of another kind"
+def _is_ours(error: BaseException) -> bool:
+    """True for a fault of this program, which only a traceback explains."""
+    return type(error).__module__ == "builtins"
 
 
 def _brief(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3])[:600]
+
+
+SENTENCES: Sequence[Tuple[Type[BaseException], Callable[[Any], str]]] = (
+    (ComagicError, str),
+    (ConfigFieldMissingException, _missing),
+    (ConfigValueCannotBeCoercedException, _misfit),
+    (
+        UnknownDestinationModule,
+        lambda unknown: f"There is no destination {str(unknown.ref)!r}; use duckdb or bigquery.",
+    ),
+    (MissingDependencyException, lambda missing: f"A package is missing. {_brief(missing)}"),
+    (NormalizeJobFailed, _unprepared),
+    (DestinationException, lambda refused: f"The destination refused: {_brief(refused)}"),
+    (ConfigurationException, lambda wrong: f"The configuration is wrong: {_brief(wrong)}"),
+)
+"""Sentences by the kind of error, the first that fits."""

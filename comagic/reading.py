@@ -1,8 +1,8 @@
 """Reads the windows of a report: every row of a window once, whatever moves while it is paged.
 
-Rows are paged by offset, sorted by the cursor. Between two answers calls end, uploads arrive, rows may vanish; then what
-stands at an offset shifts, and a row can be skipped or come twice. So each page begins with the last row of the page
-before, a reading that shows any sign of movement is followed by another, and rows are told apart by their key.
+Rows are paged by offset, sorted by the cursor. Between two answers calls end, uploads arrive, rows may vanish; then
+what stands at an offset shifts, and a row can be skipped or come twice. So each page begins with the last row of the
+page before, a reading that shows any sign of movement is followed by another, and rows are told apart by their key.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class WindowReader:
                     yield rows
             announced = reading.total
             received |= reading.keys
-            if reading.is_still or len(received) == announced and not reading.total_moved:
+            if reading.is_still or (len(received) == announced and not reading.total_moved):
                 break
         requests = self._client.usage.total - calls_before
         result = WindowResult(self._report.name, window, announced, len(received), loaded, requests)

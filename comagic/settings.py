@@ -168,7 +168,8 @@ def parse_moment(name: str, value: Moment) -> datetime:
                 continue
     if parsed is None or not 2000 <= parsed.year <= 2100:
         raise ConfigurationError(
-            f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, in the account's time zone."
+            f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, "
+            "in the account's time zone."
         )
     return parsed
 
@@ -206,8 +207,7 @@ def _configured_keys() -> Iterable[str]:
         if variable.startswith(prefix):
             yield variable[len(prefix) :].lower().replace("__", ".")
     for accessor in (dlt.config, dlt.secrets):
-        section = accessor.get(SECTION)
-        for key, value in section.items() if isinstance(section, dict) else ():
+        for key, value in (accessor.get(SECTION, dict) or {}).items():
             if key == "credentials" and isinstance(value, dict):
                 yield from (f"credentials.{inner}" for inner in value)
             else:

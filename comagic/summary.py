@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Dict, Iterable, List, Mapping, Sequence
 
+from dlt import Pipeline
 from dlt.common.pipeline import LoadInfo
-from dlt.pipeline import Pipeline
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +35,9 @@ def show_load(console: Console, journal: Journal, tables: Mapping[str, int], usa
         split = len(journal.results) - of.finished
         parts = f", {split} more after splitting" if split > 0 else ""
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
-        console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows{parts})", highlight=False)
+        console.print(
+            f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows{parts})", highlight=False
+        )
     if tables:
         shown = Table(box=None, pad_edge=False)
         shown.add_column("table")
@@ -54,18 +56,24 @@ def show_differences(console: Console, journal: Journal) -> None:
     different = journal.differences
     for result in different[:DIFFERENCES_SHOWN]:
         console.print(
-            f"[yellow]Warning:[/yellow] {result.resource} {result.window}: the API announced {result.announced:,} rows, "
-            f"{result.received:,} came. Load the period again with --since and --until to see whether it stays so.",
+            f"[yellow]Warning:[/yellow] {result.resource} {result.window}: the API announced {result.announced:,} rows "
+            f"and {result.received:,} came. Load the period again with --since and --until to see whether it stays so.",
             highlight=False,
         )
     if len(different) > DIFFERENCES_SHOWN:
-        console.print(f"[yellow]Warning:[/yellow] {len(different) - DIFFERENCES_SHOWN} more windows with a difference.", highlight=False)
+        console.print(
+            f"[yellow]Warning:[/yellow] {len(different) - DIFFERENCES_SHOWN} more windows with a difference.",
+            highlight=False,
+        )
 
 
 def show_new_columns(console: Console, columns: Iterable[str]) -> None:
     """Tells of columns that no manual lists: the API sent a new key."""
     for column in columns:
-        console.print(f"[yellow]New column:[/yellow] {column}, which the API sends although the catalog does not list it.", highlight=False)
+        console.print(
+            f"[yellow]New column:[/yellow] {column}, which the API sends although the catalog does not list it.",
+            highlight=False,
+        )
 
 
 def show_answer(console: Console, pipeline: Pipeline) -> None:

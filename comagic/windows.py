@@ -7,6 +7,7 @@ API's own bounds are inclusive is not documented: it is asked for a second more 
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import List
 
 SECOND = timedelta(seconds=1)
@@ -59,7 +60,7 @@ def split(window: Window, parts: int) -> List[Window]:
     """Cuts a window into at most `parts` windows of nearly equal length, none shorter than a second."""
     parts = min(parts, window.seconds)
     edges = [window.start + timedelta(seconds=window.seconds * part // parts) for part in range(parts + 1)]
-    return [Window(*pair) for pair in zip(edges, edges[1:])]
+    return [Window(*pair) for pair in pairwise(edges)]
 
 
 def asked_start(window: Window, zone: tzinfo) -> datetime:

@@ -6,9 +6,9 @@ v2.0; `tests/test_catalog.py` holds them against a copy of that specification, b
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import yaml
 
@@ -89,14 +89,13 @@ class Report:
 
 def read_report(file: Path) -> Report:
     """Reads one catalog file."""
-    declared = yaml.safe_load(file.read_text(encoding="utf-8"))
-    parts = {
-        part: {name: Field.parse(name, of) for name, of in declared.pop(part).items()} for part in ("fields", "computed")
-    }
-    return Report(**declared, **parts)
+    declared: Dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for part in ("fields", "computed"):
+        declared[part] = {name: Field.parse(name, of) for name, of in declared[part].items()}
+    return Report(**declared)
 
 
-@lru_cache(maxsize=None)
+@cache
 def reports() -> Mapping[str, Report]:
     """All reports by the name of their resource, in alphabetical order."""
     found = [read_report(file) for file in sorted(Path(__file__).parent.glob("*.yaml"))]

@@ -23,7 +23,9 @@ def _switched(pairs: Tuple[str, ...]) -> Switches:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or name not in known:
-            raise click.BadParameter(f"{pair!r}: write NAME=VALUE with one of {', '.join(sorted(known))}", param_hint="--switch")
+            raise click.BadParameter(
+                f"{pair!r}: write NAME=VALUE with one of {', '.join(sorted(known))}", param_hint="--switch"
+            )
         try:
             parsed: Any = orjson.loads(value)
         except ValueError:
@@ -44,10 +46,16 @@ def _switched(pairs: Tuple[str, ...]) -> Switches:
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A switch of comagic/sandbox/switches.py, the value as JSON: bounds=[), latency=0.2, faults={\"3\":\"reset\"}.",
+    help='A switch of comagic/sandbox/switches.py, the value as JSON: bounds=[), latency=0.2, faults={"3":"reset"}.',
 )
 def main(
-    port: int, seed: int, timezone: str, first_day: datetime, last_day: Optional[datetime], calls_per_day: float, pairs: Tuple[str, ...]
+    port: int,
+    seed: int,
+    timezone: str,
+    first_day: datetime,
+    last_day: Optional[datetime],
+    calls_per_day: float,
+    pairs: Tuple[str, ...],
 ) -> None:
     """Serve a synthetic account over the Data API v2.0 on this machine until interrupted.
 

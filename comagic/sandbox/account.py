@@ -66,7 +66,11 @@ class SyntheticAccount:
         self.timezone = timezone
         self._seed = seed
         self._first_hour = datetime(first_day.year, first_day.month, first_day.day)
-        self._end = datetime(last_day.year, last_day.month, last_day.day) + timedelta(days=1) if last_day else datetime.max
+        self._end = (
+            datetime(last_day.year, last_day.month, last_day.day) + timedelta(days=1)
+            if last_day
+            else datetime(9999, 1, 1)
+        )
         self._calls_per_day = calls_per_day
         self._bursts = sorted(bursts)
         self._patches: Dict[int, Call] = {}
@@ -75,7 +79,13 @@ class SyntheticAccount:
         self._entries_of = lru_cache(maxsize=5_000)(self._make_entries)
 
     def calls(
-        self, start: datetime, end: datetime, now: datetime, ongoing: bool = False, offset: int = 0, limit: Optional[int] = None
+        self,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        ongoing: bool = False,
+        offset: int = 0,
+        limit: Optional[int] = None,
     ) -> Iterator[Call]:
         """Calls by start time, from `start` up to, not including, `end`.
 
@@ -135,7 +145,9 @@ class SyntheticAccount:
             if hour < start or hour + HOUR > end:
                 entries = [entry for entry in entries if start <= entry[0] < end]
             if not ongoing and hour + 2 * HOUR > now:
-                entries = [entry for entry in entries if entry[0] + timedelta(seconds=_length(entry[1], self._seed)) <= now]
+                entries = [
+                    entry for entry in entries if entry[0] + timedelta(seconds=_length(entry[1], self._seed)) <= now
+                ]
             yield entries
             hour += HOUR
 
@@ -190,7 +202,11 @@ def make_call(entry: Entry, seed: int) -> Call:
     keyword = f"купить квартиру {region.lower()}" if medium == "cpc" else None
     page = f"https://{site}{PAGES[one % len(PAGES)]}"
     entrance = f"{page}?utm_source={source}&utm_medium={medium}&utm_campaign={utm_campaign}" if marked else page
-    attributes = [name for name, holds in (("first", new), ("lost", lost), ("target", talk > 60), ("quality", talk > 180)) if holds]
+    attributes = [
+        name
+        for name, holds in (("first", new), ("lost", lost), ("target", talk > 60), ("quality", talk > 180))
+        if holds
+    ]
     answered = [employee_id, employee] if not lost else [None, None]
     return {
         "id": call_id,
@@ -238,9 +254,14 @@ def make_call(entry: Entry, seed: int) -> Call:
         "ymclid": None,
         "ef_id": None,
         "channel": channel,
-        "tags": _tags(started, finished, lost, talk, three),
+        "tags": _tags(finished, lost, talk, three),
         "employees": [
-            {"employee_id": employee_id, "employee_full_name": employee, "is_answered": not lost, "is_talked": talk > 20}
+            {
+                "employee_id": employee_id,
+                "employee_full_name": employee,
+                "is_answered": not lost,
+                "is_talked": talk > 20,
+            }
         ],
         "last_answered_employee_id": answered[0],
         "last_answered_employee_full_name": answered[1],
@@ -303,11 +324,11 @@ def make_call(entry: Entry, seed: int) -> Call:
     }
 
 
-def _tags(started: str, finished: str, lost: bool, talk: int, bits: int) -> Optional[List[Call]]:
+def _tags(finished: str, lost: bool, talk: int, bits: int) -> Optional[List[Call]]:
     """Tags of a call. Calls without any have an empty list, or null, as the live API does."""
     if lost or talk < 40:
         return None if bits & 3 == 0 else []
-    tags = []
+    tags: List[Call] = []
     for shift in (8, 24) if bits & 8 else (8,):
         tag_id, name = TAGS[(bits >> shift) % len(TAGS)]
         if all(tag["tag_id"] != tag_id for tag in tags):

@@ -1,7 +1,7 @@
 """Answers requests of the Data API v2.0 by its rules: JSON-RPC envelope, access, budgets, parameters, paging, errors.
 
-Rules and mnemonics are those of the vendor's manual; codes too, though live ones are known to differ. What may be sorted
-and filtered by, and which fields exist, comes from the catalog.
+Rules and mnemonics are those of the vendor's manual; codes too, though live ones are known to differ. What may be
+sorted and filtered by, and which fields exist, comes from the catalog.
 """
 
 import operator
@@ -70,7 +70,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer with `error`."""
 
     def __init__(self, mnemonic: str, message: str = "", **details: Any) -> None:
@@ -119,7 +119,7 @@ class Protocol:
             sent_id = request["id"]
             with self._lock:
                 result = self._result(request["method"], dict(request.get("params") or {}))
-        except Refused as refused:
+        except RefusedError as refused:
             return self._error(sent_id, refused)
         return {"jsonrpc": "2.0", "id": sent_id, "result": result}
 
@@ -131,18 +131,22 @@ class Protocol:
         try:
             request = orjson.loads(body)
         except ValueError:
-            raise Refused("parse_error") from None
+            raise RefusedError("parse_error") from None
         if isinstance(request, list):
-            raise Refused("batch_opreations_not_supported")
-        if not isinstance(request, dict) or request.get("jsonrpc") != "2.0" or not isinstance(request.get("method"), str):
-            raise Refused("invalid_request")
+            raise RefusedError("batch_opreations_not_supported")
+        if (
+            not isinstance(request, dict)
+            or request.get("jsonrpc") != "2.0"
+            or not isinstance(request.get("method"), str)
+        ):
+            raise RefusedError("invalid_request")
         if request.get("id") is None:
-            raise Refused("notifications_not_supported")
+            raise RefusedError("notifications_not_supported")
         if not isinstance(request["id"], (int, str)) or not isinstance(request.get("params", {}), dict):
-            raise Refused("invalid_request")
+            raise RefusedError("invalid_request")
         return request
 
-    def _error(self, sent_id: Any, refused: Refused) -> Dict[str, Any]:
+    def _error(self, sent_id: Any, refused: RefusedError) -> Dict[str, Any]:
         data = {
             "mnemonic": refused.mnemonic,
             "field": None,
@@ -159,12 +163,12 @@ class Protocol:
         self.calls[method] = self.calls.get(method, 0) + 1
         of_reports = {report.method: report for report in reports().values()}
         if method not in ("login.user", "get.account", *of_reports):
-            raise Refused("method_not_found")
+            raise RefusedError("method_not_found")
         if method == "login.user":
             return {"data": self._login(params), "metadata": {"limits": self._limits()}}
         self._admit(params)
         if method in self.switches.errors:
-            raise Refused(self.switches.errors[method])
+            raise RefusedError(self.switches.errors[method])
         self._check_budget()
         if method == "get.account":
             data: List[Dict[str, Any]] = [
@@ -180,7 +184,7 @@ class Protocol:
 
     def _login(self, params: Mapping[str, Any]) -> Dict[str, Any]:
         if (params.get("login"), params.get("password")) != (LOGIN, PASSWORD):
-            raise Refused("auth_error")
+            raise RefusedError("auth_error")
         self._opened += 1
         token = f"session-{self._opened}"
         self._sessions[token] = (self._clock() + self.switches.session_seconds, 0)
@@ -190,21 +194,21 @@ class Protocol:
     def _admit(self, params: Mapping[str, Any]) -> None:
         token = params.get("access_token")
         if token is None:
-            raise Refused("required_parameter_missed", field="access_token")
+            raise RefusedError("required_parameter_missed", field="access_token")
         if token in DEAD_KEYS:
-            raise Refused(DEAD_KEYS[token])
+            raise RefusedError(DEAD_KEYS[token])
         if token in self._sessions:
             ends, used = self._sessions[token]
             self._sessions[token] = (ends, used + 1)
             calls = self.switches.session_calls
-            if self._clock() >= ends or calls is not None and used >= calls:
-                raise Refused("access_token_invalid")
+            if self._clock() >= ends or (calls is not None and used >= calls):
+                raise RefusedError("access_token_invalid")
         elif token != KEY:
-            raise Refused("access_token_invalid")
+            raise RefusedError("access_token_invalid")
         if self.switches.agency and params.get("user_id") is None:
-            raise Refused("required_parameter_missed", field="user_id")
+            raise RefusedError("required_parameter_missed", field="user_id")
         if not isinstance(params.get("user_id", 0), int):
-            raise Refused("data_type_error", field="user_id", value=params["user_id"])
+            raise RefusedError("data_type_error", field="user_id", value=params["user_id"])
 
     # Budgets: only answered calls are charged
 
@@ -214,10 +218,12 @@ class Protocol:
 
     def _check_budget(self) -> None:
         if self._spent_today >= self.switches.day_limit:
-            raise Refused("limit_exceeded", "Day limit exceeded", params={"limit_type": "day", "limit": self.switches.day_limit})
+            raise RefusedError(
+                "limit_exceeded", "Day limit exceeded", params={"limit_type": "day", "limit": self.switches.day_limit}
+            )
         if self._spent_in_minute() >= self.switches.minute_limit:
             limit = {"limit_type": "minute", "limit": self.switches.minute_limit}
-            raise Refused("limit_exceeded", "Minute limit exceeded", params=limit)
+            raise RefusedError("limit_exceeded", "Minute limit exceeded", params=limit)
 
     def _spent_in_minute(self) -> int:
         since = self._clock() - 60
@@ -242,12 +248,12 @@ class Protocol:
         known = ("access_token", "user_id", "limit", "offset", "filter", "fields", "sort", "date_from", "date_till")
         for name in params:
             if name not in (*known, "include_ongoing_calls"):
-                raise Refused("unexpected_parameters", field=name)
+                raise RefusedError("unexpected_parameters", field=name)
         limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = _number(params, "offset", 0, 0, MAX_OFFSET)
         ongoing = params.get("include_ongoing_calls", False)
         if not isinstance(ongoing, bool):
-            raise Refused("data_type_error", field="include_ongoing_calls", value=ongoing)
+            raise RefusedError("data_type_error", field="include_ongoing_calls", value=ongoing)
         fields = _fields(report, params.get("fields"))
         sort = _sort(report, params.get("sort"))
         accepts = _filter(report, params["filter"]) if params.get("filter") else None
@@ -259,11 +265,12 @@ class Protocol:
         """The period as the half-open range that it means under the bounds switched on."""
         start, end = _moment(params, "date_from"), _moment(params, "date_till")
         if start > end:
-            raise Refused("invalid_parameters_combination", field="date_from", value=params["date_from"])
+            raise RefusedError("invalid_parameters_combination", field="date_from", value=params["date_from"])
         if end - start > timedelta(days=report.longest_period_days):
-            raise Refused("date_interval_limit_reached", field="date_till", value=params["date_till"])
-        opening, closing = self.switches.bounds
-        return start + (SECOND if opening == "(" else timedelta()), end + (SECOND if closing == "]" else timedelta())
+            raise RefusedError("date_interval_limit_reached", field="date_till", value=params["date_till"])
+        bounds = self.switches.bounds
+        start += SECOND if bounds[0] == "(" else timedelta()
+        return start, end + (SECOND if bounds[1] == "]" else timedelta())
 
     def _page(
         self,
@@ -276,7 +283,9 @@ class Protocol:
         limit: int,
     ) -> Tuple[List[Call], int]:
         now = self.present()
-        if sort == [("start_time", False)] and accepts is None:  # the order in which calls are made: no need to make all
+        if (
+            sort == [("start_time", False)] and accepts is None
+        ):  # the order in which calls are made: no need to make all
             rows = self.account.calls(start, end, now, ongoing, offset, limit)
             return list(rows), self.account.count(start, end, now, ongoing)
         found = [call for call in self.account.calls(start, end, now, ongoing) if accepts is None or accepts(call)]
@@ -296,29 +305,29 @@ class Protocol:
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
     value = params.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Refused("data_type_error", field=name, value=value)
+        raise RefusedError("data_type_error", field=name, value=value)
     if not least <= value <= most:
-        raise Refused("invalid_parameter_value", f"{name} must be from {least} to {most}", field=name, value=value)
+        raise RefusedError("invalid_parameter_value", f"{name} must be from {least} to {most}", field=name, value=value)
     return value
 
 
 def _moment(params: Mapping[str, Any], name: str) -> datetime:
     if name not in params:
-        raise Refused("required_parameter_missed", field=name)
+        raise RefusedError("required_parameter_missed", field=name)
     try:
         return datetime.strptime(params[name], API_TIME)
     except (TypeError, ValueError):
-        raise Refused("data_type_error", field=name, value=params[name]) from None
+        raise RefusedError("data_type_error", field=name, value=params[name]) from None
 
 
 def _fields(report: Report, asked: Any) -> List[str]:
     if asked is None:
         return [name for name, of in report.fields.items() if of.sent]
     if not isinstance(asked, list) or not asked:
-        raise Refused("data_type_error", field="fields", value=asked)
+        raise RefusedError("data_type_error", field="fields", value=asked)
     for name in asked:
         if name not in report.fields:
-            raise Refused("unexpected_parameters", field="fields", value=name)
+            raise RefusedError("unexpected_parameters", field="fields", value=name)
     return asked
 
 
@@ -326,32 +335,32 @@ def _sort(report: Report, asked: Any) -> List[Tuple[str, bool]]:
     if asked is None:
         return []
     if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
-        raise Refused("data_type_error", field="sort", value=asked)
+        raise RefusedError("data_type_error", field="sort", value=asked)
     for one in asked:
         name = one.get("field")
         if name not in report.fields:
-            raise Refused("unexpected_parameters", field="sort", value=name)
+            raise RefusedError("unexpected_parameters", field="sort", value=name)
         if not report.fields[name].sort:
-            raise Refused("sort_prohibited", field="sort", value=name)
+            raise RefusedError("sort_prohibited", field="sort", value=name)
         if one.get("order", "asc") not in ("asc", "desc"):
-            raise Refused("invalid_parameter_value", field="sort", value=one["order"])
+            raise RefusedError("invalid_parameter_value", field="sort", value=one["order"])
     return [(one["field"], one.get("order") == "desc") for one in asked]
 
 
 def _filter(report: Report, asked: Any) -> Callable[[Call], bool]:
     """One condition `{field, operator, value}`, or several as `{filters, condition}` with `and` or `or`."""
     if not isinstance(asked, dict):
-        raise Refused("data_type_error", field="filter", value=asked)
+        raise RefusedError("data_type_error", field="filter", value=asked)
     if "filters" in asked:
         parts = [_filter(report, part) for part in asked["filters"]]
         every = asked.get("condition", "and") == "and"
         return lambda call: (all if every else any)(part(call) for part in parts)
-    name, sign, wanted = asked.get("field"), asked.get("operator"), asked.get("value")
+    name, sign, wanted = str(asked.get("field")), str(asked.get("operator")), asked.get("value")
     if name not in report.fields:
-        raise Refused("unexpected_parameters", field="filter", value=name)
+        raise RefusedError("unexpected_parameters", field="filter", value=name)
     if not report.fields[name].filter:
-        raise Refused("filter_prohibited", field="filter", value=name)
+        raise RefusedError("filter_prohibited", field="filter", value=name)
     if sign not in COMPARISONS:
-        raise Refused("invalid_parameter_value", field="filter", value=sign)
+        raise RefusedError("invalid_parameter_value", field="filter", value=sign)
     compare = COMPARISONS[sign]
     return lambda call: call[name] is not None and bool(compare(call[name], wanted))

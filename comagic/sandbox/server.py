@@ -29,6 +29,8 @@ class SandboxServer:
         port: TCP port; 0 for a free one.
         now: the present as an aware instant; default: this machine's clock.
         clock: seconds, for sessions and budgets.
+        before_answer: called with the number of each request, counted from 1, before it is answered: to change the
+            account or the switches in the middle of a reader's work.
 
     Attributes:
         account: the account; `change`, `upload` and `remove` change it after the fact.
@@ -43,11 +45,13 @@ class SandboxServer:
         port: int = 0,
         now: Optional[Callable[[], datetime]] = None,
         clock: Callable[[], float] = time.monotonic,
+        before_answer: Optional[Callable[[int], None]] = None,
     ) -> None:
         self.account = account or SyntheticAccount()
         self.switches = switches or Switches()
         self.protocol = Protocol(self.account, self.switches, now, clock)
         self.requests = 0
+        self._before_answer = before_answer
         self._lock = Lock()
         self._http = _Http(("127.0.0.1", port), _Handler, self)
         self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -66,6 +70,8 @@ class SandboxServer:
         """Counts a request and returns the fault that it meets."""
         with self._lock:
             self.requests += 1
+            if self._before_answer:
+                self._before_answer(self.requests)
             return self.switches.faults.get(self.requests)
 
     def control(self, order: Dict[str, Any]) -> Dict[str, Any]:
@@ -82,7 +88,9 @@ class SandboxServer:
         if "change" in order:
             self.account.change(int(order["change"].pop("id")), **order["change"])
         if "upload" in order:
-            done["id"] = self.account.upload(datetime.strptime(order["upload"].pop("start_time"), API_TIME), **order["upload"])
+            done["id"] = self.account.upload(
+                datetime.strptime(order["upload"].pop("start_time"), API_TIME), **order["upload"]
+            )
         if "remove" in order:
             self.account.remove(int(order["remove"]))
         return {**done, "requests": self.requests, "calls": self.calls}
@@ -117,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _Http
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
+    def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""
 
     def do_GET(self) -> None:
@@ -171,7 +179,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     def _send(
-        self, status: int, body: bytes, kind: str = "application/json", headers: Optional[Dict[str, str]] = None, cut: bool = False
+        self,
+        status: int,
+        body: bytes,
+        kind: str = "application/json",
+        headers: Optional[Dict[str, str]] = None,
+        cut: bool = False,
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=UTF-8")

@@ -5,7 +5,7 @@ from typing import Dict, Mapping, Optional
 
 KEY = "sandbox-key"
 LOGIN = "sandbox"
-PASSWORD = "sandbox"  # noqa: S105  (the sandbox's own, known to everybody)
+PASSWORD = "sandbox"
 
 DEAD_KEYS: Mapping[str, str] = {
     "expired-key": "access_token_expired",

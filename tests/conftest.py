@@ -1,0 +1,137 @@
+"""What tests share: an empty place to work in, a sandbox, and the two views of its calls that have to agree."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pendulum
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs import PluggableRunContext
+
+from comagic import KeyCredentials, comagic_source
+from comagic.catalog import LIST, TIME, reports
+from comagic.sandbox import SandboxServer, SyntheticAccount
+from comagic.sandbox.switches import KEY
+
+ROOT = Path(__file__).parent.parent
+CALLS = reports()["calls"]
+FAR = datetime(2100, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to work in, with dlt's own files inside and no configuration but the test's."""
+    for name in list(os.environ):
+        if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "DLT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.chdir(tmp_path)
+    Container()[PluggableRunContext].reload()
+    yield tmp_path
+    Container()[PluggableRunContext].reload()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., SandboxServer]]:
+    """Starts sandboxes that end with the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **kwargs: stack.enter_context(SandboxServer(*args, **kwargs))
+
+
+class Warehouse:
+    """A DuckDB file, the pipeline that loads into it, and what a reader finds there."""
+
+    def __init__(self, folder: Path, name: str = "comagic") -> None:
+        self.file = folder / f"{name}_pipeline.duckdb"
+        self.pipeline = dlt.pipeline(
+            pipeline_name=name,
+            destination=dlt.destinations.duckdb(str(self.file), supports_transactions=True),
+            dataset_name="comagic",
+            pipelines_dir=str(folder / f"{name}_pipelines"),
+        )
+
+    def load(self, sandbox: SandboxServer, **settings: Any) -> None:
+        """One run of the pipeline against a sandbox."""
+        access = {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url}
+        self.pipeline.run(comagic_source(**{**access, **settings}), loader_file_format="parquet").raise_on_failed_jobs()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query; times come as UTC."""
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'; SET search_path = 'comagic'")
+            return connection.execute(sql).fetchall()
+
+    def calls(self) -> dict[int, dict[str, Any]]:
+        """The loaded calls by id, lists as lists again, times as UTC."""
+        found = {row["id"]: row for row in self._rows("calls")}
+        by_key = {row["_dlt_id"]: row for row in found.values()}
+        for name in self._lists():
+            for row in found.values():
+                row[name] = []
+            for child in self._rows(f"calls__{name}", "_dlt_list_idx"):
+                parent = by_key[child["_dlt_root_id"]]  # an orphan would be a KeyError
+                item = {key: value for key, value in child.items() if not key.startswith("_dlt")}
+                parent[name].append(item["value"] if list(item) == ["value"] else item)
+        return {key: {n: v for n, v in row.items() if not n.startswith("_dlt")} for key, row in found.items()}
+
+    def _lists(self) -> list[str]:
+        tables = self.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
+        return [name.removeprefix("calls__") for (name,) in tables if name.startswith("calls__")]
+
+    def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
+        columns = self.query(
+            "SELECT column_name FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{table}' ORDER BY ordinal_position"
+        )
+        names = [name for (name,) in columns]
+        listed = ", ".join(f'"{name}"' for name in names)
+        rows = self.query(f"SELECT {listed} FROM {table} ORDER BY {order}")  # noqa: S608
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    """An empty warehouse."""
+    return Warehouse(tmp_path)
+
+
+def expected_calls(account: SyntheticAccount, start: datetime, end: datetime = FAR) -> dict[int, dict[str, Any]]:
+    """What has to be in the warehouse: the account's own calls, with times of its zone as UTC and nulls of lists empty."""
+    zone = pendulum.timezone(account.timezone)
+
+    def converted(name: str, value: Any, of: dict[str, Any]) -> Any:
+        if name in of and of[name].type == LIST:
+            items = of[name].children
+            return [
+                {key: converted(key, item.get(key), items) for key in items} if items else item for item in value or []
+            ]
+        if value is not None and name in of and of[name].type == TIME:
+            return datetime.fromisoformat(value).replace(tzinfo=zone).astimezone(pendulum.UTC)
+        return value
+
+    calls = {}
+    for call in account.calls(start, end, now=FAR):
+        row = {name: converted(name, call[name], dict(CALLS.fields)) for name in CALLS.selected}
+        row["partition_date"] = datetime.fromisoformat(call["start_time"]).date()
+        calls[call["id"]] = row
+    return calls
+
+
+def differences(loaded: dict[int, dict[str, Any]], expected: dict[int, dict[str, Any]]) -> list[str]:
+    """What differs, in words; the first few."""
+    found = [f"missing {key}" for key in expected.keys() - loaded.keys()]
+    found += [f"extra {key}" for key in loaded.keys() - expected.keys()]
+    for key in expected.keys() & loaded.keys():
+        for name, value in expected[key].items():
+            got = loaded[key].get(name, [] if value == [] else "no column")
+            if got != value:
+                found.append(f"{key}.{name}: {got!r} instead of {value!r}")
+    return found[:10]
