@@ -44,7 +44,7 @@ from comagic.exceptions import (
     UnreachableError,
     api_error,
 )
-from comagic.settings import BASE_URL, CONNECT_TIMEOUT, MAX_LIMIT, MAX_MINUTE_WAITS, MAX_OFFSET, MINUTE_WAIT
+from comagic.settings import BASE_URL, CONNECT_TIMEOUT, MAX_LIMIT, MAX_MINUTE_WAITS, MAX_OFFSET, MINUTE_WAIT, NO_ACCESS
 
 
 @dataclass
@@ -116,11 +116,17 @@ class DataApiClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base_url = checked_base_url(base_url)
+        if not (credentials.access_token if isinstance(credentials, KeyCredentials) else credentials.login):
+            raise ConfigurationError(NO_ACCESS)
         self.usage = Usage()
-        self._credentials = credentials
         self._user_id = user_id
         self._sleep = sleep
-        self._token = credentials.access_token if isinstance(credentials, KeyCredentials) else None
+        self._token: Optional[str] = None
+        self._access_of_login: Optional[Dict[str, str]] = None
+        if isinstance(credentials, KeyCredentials):
+            self._token = credentials.access_token
+        else:
+            self._access_of_login = {"login": credentials.login, "password": credentials.password}
         self._ids = count(1)
         self._account: Optional[Account] = None
         runtime = resolve_configuration(RuntimeConfiguration())
@@ -207,7 +213,7 @@ class DataApiClient:
                 self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params}
             )
         except (TokenInvalidError, TokenExpiredError):
-            if fresh or isinstance(self._credentials, KeyCredentials):
+            if fresh or self._access_of_login is None:
                 raise
             self._token = None
         return self._retrying(
@@ -219,9 +225,7 @@ class DataApiClient:
 
     def _access_token(self) -> str:
         if self._token is None:
-            if isinstance(self._credentials, KeyCredentials):
-                raise ConfigurationError("sources.comagic.credentials.access_token is empty.")
-            access = {"login": self._credentials.login, "password": self._credentials.password}
+            access = self._access_of_login or {}
             data = self._retrying(self._exchange, "login.user", access)["data"]
             token = data.get("access_token") if isinstance(data, dict) else None
             if not isinstance(token, str) or not token:

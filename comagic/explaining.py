@@ -16,15 +16,10 @@ from dlt.common.exceptions import DltException, MissingDependencyException
 from dlt.normalize.exceptions import NormalizeJobFailed
 
 from comagic.exceptions import ComagicError, ConfigurationError
+from comagic.settings import NO_ACCESS
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-
-NO_ACCESS = (
-    "No access is configured. Set sources.comagic.credentials.access_token, or sources.comagic.credentials.login and "
-    ".password, in .dlt/secrets.toml (see .dlt/example.secrets.toml) or in the environment "
-    "(SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN). To try without an account: python comagic_pipeline.py --demo"
-)
 
 
 def explain(error: BaseException) -> str:

@@ -48,6 +48,12 @@ MINUTE_WAIT = 60.0
 MAX_MINUTE_WAITS = 5
 """How often one call waits for the minute's points: others may be spending them, but not for ever."""
 
+NO_ACCESS = (
+    "No access is configured. Set sources.comagic.credentials.access_token, or sources.comagic.credentials.login and "
+    ".password, in .dlt/secrets.toml (see .dlt/example.secrets.toml) or in the environment "
+    "(SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN). To try without an account: python comagic_pipeline.py --demo"
+)
+
 SECTION = "sources.comagic"
 KNOWN = {
     "base_url",

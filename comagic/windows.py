@@ -6,7 +6,7 @@ API's own bounds are inclusive is not documented: it is asked for a second more 
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 from typing import List
 
@@ -85,8 +85,8 @@ def _clock_change(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def to_instant(moment: datetime, zone: tzinfo) -> datetime:
-    """The aware time of a wall time; of one that exists twice, the earlier."""
-    return moment.replace(tzinfo=zone)
+    """The instant of a wall time, in UTC; of a wall time that exists twice, the earlier."""
+    return moment.replace(tzinfo=zone).astimezone(timezone.utc)
 
 
 def to_wall(instant: datetime, zone: tzinfo) -> datetime:

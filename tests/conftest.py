@@ -93,7 +93,7 @@ class Warehouse:
         )
         names = [name for (name,) in columns]
         listed = ", ".join(f'"{name}"' for name in names)
-        rows = self.query(f"SELECT {listed} FROM {table} ORDER BY {order}")  # noqa: S608
+        rows = self.query(f"SELECT {listed} FROM {table} ORDER BY {order}")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
@@ -104,7 +104,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 
 def expected_calls(account: SyntheticAccount, start: datetime, end: datetime = FAR) -> dict[int, dict[str, Any]]:
-    """What has to be in the warehouse: the account's own calls, with times of its zone as UTC and nulls of lists empty."""
+    """What has to be in the warehouse: the account's own calls, times of its zone as UTC, null lists empty."""
     zone = pendulum.timezone(account.timezone)
 
     def converted(name: str, value: Any, of: dict[str, Any]) -> Any:

@@ -211,7 +211,7 @@ def test_a_state_in_the_future_loads_nothing_and_does_not_fail(serve: Serve, war
     sandbox = serve(recent_account())
     warehouse.load(sandbox, start_date=days_ago(20).date(), until=days_ago(-400))
     with warehouse.pipeline.managed_state() as state:
-        incremental = state["sources"]["comagic"]["resources"]["calls"]["incremental"]["start_time"]  # type: ignore[typeddict-item]
+        incremental = state["sources"]["comagic"]["resources"]["calls"]["incremental"]["start_time"]
         incremental["last_value"] = pendulum.now("UTC").add(years=1)
     before = warehouse.calls()
     warehouse.load(sandbox)

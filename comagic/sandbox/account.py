@@ -187,8 +187,11 @@ def make_call(entry: Entry, seed: int) -> Call:
     one, two, three = _bits(call_id, seed, 1), _bits(call_id, seed, 2), _bits(call_id, seed, 3)
     wait, length = 3 + one % 40, _length(call_id, seed)
     lost, talk = length == wait, length - wait
-    visitor = two % 400_000 >> (two >> 60 & 3)  # some visitors call far more often than others
-    contact_number = 1 + (visitor * 7 + one) % 3
+    days_before = (
+        1 + (one >> 48) % 7 if (one >> 44) % 3 == 0 else 0
+    )  # a third of the callers called before, at this hour
+    visitor = _bits(call_id - days_before * 24 * CALLS_AN_HOUR, seed, 4) % 10_000_000
+    contact_number = 1 + days_before
     index = CAMPAIGN_OF[(two >> 20) % len(CAMPAIGN_OF)]
     campaign_id, campaign, source, medium, utm_campaign, channel, engine = CAMPAIGNS[index]
     first_id, first_campaign = CAMPAIGNS[CAMPAIGN_OF[visitor * 31 % len(CAMPAIGN_OF)]][:2]

@@ -1,0 +1,111 @@
+"""The catalog and the vendor's specification agree, both ways."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comagic.catalog import LIST, TIME, Field, Report, reports
+
+SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "methods.json").read_text("utf-8"))[
+    "methods"
+]
+ARTICLE = [
+    "id",
+    "visitor_id",
+    "person_id",
+    "start_time",
+    "finish_reason",
+    "is_lost",
+    "tags",
+    "campaign_name",
+    "communication_number",
+    "contact_phone_number",
+    "talk_duration",
+    "clean_talk_duration",
+    "virtual_phone_number",
+    "ua_client_id",
+    "ym_client_id",
+    "entrance_page",
+    "gclid",
+    "yclid",
+    "visitor_type",
+    "visits_count",
+    "visitor_first_campaign_name",
+    "visitor_device",
+    "site_domain_name",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_content",
+    "eq_utm_source",
+    "eq_utm_medium",
+    "eq_utm_campaign",
+    "attributes",
+]
+TYPES = {
+    "number": {"bigint", "double"},
+    "string": {"text"},
+    "enum": {"text"},
+    "boolean": {"bool"},
+    "iso8601": {TIME},
+    "array": {LIST},
+}
+
+every_report = pytest.mark.parametrize("report", reports().values(), ids=lambda report: report.name)
+
+
+def documented(report: Report) -> dict[str, dict[str, Any]]:
+    return {of["name"]: of for of in SPECIFICATION[report.method]["fields"]}
+
+
+@every_report
+def test_the_same_fields_in_both(report: Report) -> None:
+    assert list(report.fields) == list(documented(report))
+
+
+@every_report
+def test_the_same_types_flags_and_codes_in_both(report: Report) -> None:
+    for name, of in documented(report).items():
+        declared = report.fields[name]
+        assert declared.type in TYPES[of["type"]], name
+        flags = (of.get("sort", False), of.get("filter", False), of.get("default", False))
+        assert (declared.sort, declared.filter, declared.sent) == flags, name
+        if of["type"] != "boolean":
+            assert list(declared.values) == of.get("values", []), name
+
+
+@every_report
+def test_the_same_children_in_both(report: Report) -> None:
+    for name, of in documented(report).items():
+        children = {child["name"]: child for child in of.get("children", [])}
+        assert set(report.fields[name].children) == set(children), name
+        for child, spec in children.items():
+            assert report.fields[name].children[child].type in TYPES[spec["type"]], f"{name}.{child}"
+        assert (report.fields[name].items is not None) == (of["type"] == "array" and not children), name
+
+
+@every_report
+def test_key_and_cursor_are_fields_and_the_cursor_can_be_sorted_by(report: Report) -> None:
+    assert {report.primary_key, report.cursor} <= set(report.selected)
+    assert report.fields[report.cursor].sort
+    assert report.fields[report.cursor].type == TIME
+
+
+@every_report
+def test_everything_has_a_description_of_one_line(report: Report) -> None:
+    def described(of: Field) -> bool:
+        inner = [*of.children.values(), *([of.items] if of.items else [])]
+        return of.description.endswith(".") and "\n" not in of.description and all(map(described, inner))
+
+    assert report.description
+    for of in [*report.fields.values(), *report.computed.values()]:
+        assert described(of), of.name
+
+
+def test_calls_has_all_105_fields_and_by_default_at_least_the_articles() -> None:
+    calls = reports()["calls"]
+    assert len(calls.fields) == 105
+    assert len(ARTICLE) == 31
+    assert set(ARTICLE) <= set(calls.selected)

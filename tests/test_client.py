@@ -1,0 +1,210 @@
+"""The client returns what the API documents or raises the exception that says how to mend it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from comagic import KeyCredentials, LoginCredentials
+from comagic.client import DataApiClient
+from comagic.exceptions import (
+    BY_MNEMONIC,
+    AddressError,
+    ApiError,
+    BadAnswerError,
+    ComponentError,
+    ConfigurationError,
+    InternalError,
+    LimitExceededError,
+    RequestError,
+    TokenBlockedError,
+    TokenExpiredError,
+    TokenInvalidError,
+    UnreachableError,
+    WrongLoginError,
+    api_error,
+)
+from comagic.sandbox import SandboxServer, Switches
+from comagic.sandbox.protocol import CODES
+from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+
+Serve = Callable[..., SandboxServer]
+DOCUMENTED = [*CODES, *RequestError.mnemonics]
+PASSING = [
+    "reset",
+    "cut",
+    "html",
+    "empty",
+    "garbage",
+    "wrong_id",
+    "no_result",
+    "internal_error",
+    "500",
+    "502",
+    "503",
+    "429",
+]
+
+
+def with_key(sandbox: SandboxServer, key: str = KEY, **settings: Any) -> DataApiClient:
+    return DataApiClient(KeyCredentials(access_token=key), sandbox.base_url, **settings)
+
+
+def with_login(sandbox: SandboxServer, password: str = PASSWORD, **settings: Any) -> DataApiClient:
+    return DataApiClient(LoginCredentials(login=LOGIN, password=password), sandbox.base_url, **settings)
+
+
+def ask_page(client: DataApiClient) -> int:
+    return client.page(
+        "get.calls_report", 0, fields=["id"], date_from="2026-03-01 00:00:00", date_till="2026-03-02 00:00:00"
+    ).total
+
+
+@pytest.mark.parametrize("mnemonic", dict.fromkeys(DOCUMENTED))
+def test_every_documented_error_has_its_class(mnemonic: str) -> None:
+    error = api_error("get.calls_report", {"code": 1, "message": "No", "data": {"mnemonic": mnemonic}})
+    assert mnemonic in type(error).mnemonics
+    assert mnemonic in str(error)
+
+
+@pytest.mark.parametrize("answer", [None, "text", {}, {"code": 5}, {"data": None}, {"data": {"mnemonic": "brand_new"}}])
+def test_an_unknown_error_raises_too(answer: Any) -> None:
+    assert type(api_error("get.account", answer)) is ApiError
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_passing_fault_is_retried(serve: Serve, fault: str) -> None:
+    sandbox = serve(switches=Switches(faults={1: fault, 2: fault}))
+    assert with_key(sandbox, sleep=lambda _: None).account().timezone == "Europe/Moscow"
+    assert sandbox.requests == 3
+
+
+@pytest.mark.parametrize("fault", [*PASSING, "null_data", "no_metadata"])
+def test_a_lasting_fault_raises_and_never_looks_like_no_rows(serve: Serve, fault: str) -> None:
+    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 100), fault)))
+    with pytest.raises((BadAnswerError, InternalError, UnreachableError)):
+        ask_page(with_key(sandbox, sleep=lambda _: None))
+    assert sandbox.requests < 30
+
+
+@pytest.mark.parametrize("status", ["301", "400", "401", "403", "404"])
+def test_another_http_status_is_not_retried_and_names_the_setting(serve: Serve, status: str) -> None:
+    sandbox = serve(switches=Switches(faults={1: status}))
+    with pytest.raises(UnreachableError, match=r"sources\.comagic\.base_url") as raised:
+        with_key(sandbox).account()
+    assert status in str(raised.value)
+    assert sandbox.requests == 1
+
+
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = DataApiClient(KeyCredentials(access_token="secret-key"), "http://127.0.0.1:1/v2.0")
+    with pytest.raises(UnreachableError, match="refused") as raised:
+        client.account()
+    assert "secret-key" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [("wrong", TokenInvalidError), ("expired-key", TokenExpiredError), ("blocked-key", TokenBlockedError)],
+)
+def test_a_wrong_key_is_not_retried(serve: Serve, key: str, error: type[Exception]) -> None:
+    sandbox = serve()
+    with pytest.raises(error, match=r"key|token"):
+        with_key(sandbox, key).account()
+    assert sandbox.requests == 1
+
+
+def test_a_wrong_password_is_not_retried_and_not_shown(serve: Serve) -> None:
+    sandbox = serve()
+    with pytest.raises(WrongLoginError, match=r"credentials\.login") as raised:
+        with_login(sandbox, "hunter2").account()
+    assert "hunter2" not in str(raised.value)
+    assert sandbox.requests == 1
+
+
+def test_a_session_that_ends_is_met_with_one_new_login(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(session_calls=3))
+    client = with_login(sandbox)
+    for _ in range(9):
+        ask_page(client)
+    assert sandbox.calls["login.user"] == 3
+    assert client.usage.calls["login.user"] == 3
+
+
+def test_a_session_that_never_works_is_no_login_storm(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(session_calls=0))
+    client = with_login(sandbox)
+    for _ in range(2):
+        with pytest.raises(TokenInvalidError):
+            ask_page(client)
+    assert sandbox.calls["login.user"] <= 3
+
+
+def test_a_blocked_address_is_named(serve: Serve) -> None:
+    with pytest.raises(AddressError, match=r"Add the address 127\.0\.0\.1"):
+        with_key(serve(switches=Switches(errors={"get.account": "ip_not_whitelisted"}))).account()
+
+
+def test_a_missing_component_is_named(serve: Serve) -> None:
+    with pytest.raises(ComponentError, match="component dt"):
+        ask_page(with_key(serve(switches=Switches(errors={"get.calls_report": "method_component_disabled"}))))
+
+
+def test_an_agency_needs_a_client_and_the_client_is_sent(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(agency=True))
+    with pytest.raises(RequestError, match=r"sources\.comagic\.user_id"):
+        with_key(sandbox).account()
+    assert with_key(sandbox, user_id=7).account()
+
+
+def test_the_minutes_points_are_waited_for(serve: Serve) -> None:
+    clock = [0.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    sandbox = serve(switches=Switches(minute_limit=5), clock=lambda: clock[0])
+    client = with_key(sandbox, sleep=sleep)
+    for _ in range(12):
+        ask_page(client)
+    assert len(slept) == 2
+    assert all(55 <= seconds <= 62 for seconds in slept)
+    assert sandbox.requests == 14
+
+
+def test_the_days_points_are_not_waited_for(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(day_limit=2))
+    client = with_key(sandbox)
+    ask_page(client), ask_page(client)
+    with pytest.raises(LimitExceededError, match="run again"):
+        ask_page(client)
+    assert sandbox.requests == 3
+
+
+def test_usage_counts_calls_and_remembers_the_limits(serve: Serve) -> None:
+    client = with_key(serve(switches=Switches(day_limit=100)))
+    client.account(), ask_page(client), client.account()
+    assert client.usage.calls == {"get.account": 1, "get.calls_report": 1}
+    assert client.usage.limits["day_remaining"] == 98
+    assert client.usage.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "url", ["", "dataapi.comagic.ru", "ftp://dataapi.comagic.ru", "http://dataapi.comagic.ru/v2.0", "https://"]
+)
+def test_a_wrong_endpoint_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^sources\.comagic\.base_url"):
+        DataApiClient(KeyCredentials(access_token="x"), url)
+
+
+def test_the_exception_tree_in_the_docstring_is_the_real_one() -> None:
+    import comagic.exceptions as module
+
+    classes = {
+        name for name, of in vars(module).items() if isinstance(of, type) and issubclass(of, module.ComagicError)
+    }
+    tree = (module.__doc__ or "").split("Errors come")[0]
+    assert classes == {word for word in tree.replace("─", " ").split() if word.endswith("Error")}
+    assert set(BY_MNEMONIC) >= set(DOCUMENTED)

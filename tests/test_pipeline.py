@@ -1,0 +1,211 @@
+"""The command line as a user runs it: a process of its own, the sandbox, a DuckDB file."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pendulum
+import pytest
+
+from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
+from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+from tests.conftest import ROOT, Warehouse, differences, expected_calls
+
+Serve = Callable[..., SandboxServer]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+TODAY = pendulum.today("UTC").date()
+SCRIPT = ROOT / "comagic_pipeline.py"
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the script in the empty folder; keyword arguments are environment variables."""
+
+    def running(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, str(SCRIPT), *words],
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return running
+
+
+def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
+    return {
+        "SOURCES__COMAGIC__BASE_URL": sandbox.base_url,
+        "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": KEY,
+        "SOURCES__COMAGIC__START_DATE": (TODAY - timedelta(days=40)).isoformat(),
+        **more,
+    }
+
+
+def recent_account(calls_per_day: float = 10) -> SyntheticAccount:
+    first, last = TODAY - timedelta(days=40), TODAY - timedelta(days=1)
+    return SyntheticAccount(first_day=first, last_day=last, calls_per_day=calls_per_day)
+
+
+def test_the_demo_loads_some_months_and_answers_a_question(run: Run, place: Path) -> None:
+    shown = run("--demo")
+    assert shown.returncode == 0, shown.stderr
+    with duckdb.connect(str(place / "comagic_demo.duckdb"), read_only=True) as connection:
+        ((calls, campaigns),) = connection.execute(
+            "SELECT count(*), count(DISTINCT campaign_name) FROM comagic.calls"
+        ).fetchall()
+    assert calls > 10_000
+    assert f"{calls:,}" in shown.stdout
+    for word in ("calls__tags", "API calls", "lost, %", "Яндекс.Директ", "secrets.toml"):
+        assert word in shown.stdout
+    assert shown.stdout.count("\n") > campaigns
+    assert "windows" in shown.stderr, "no progress"
+
+    again = run("load", "--demo")
+    assert again.returncode == 0, again.stderr
+    assert f"{calls:,}" not in again.stdout.split("Calls by campaign")[0], "the second run read everything again"
+
+
+def test_key_and_endpoint_in_the_environment_are_enough(run: Run, serve: Serve, place: Path) -> None:
+    account = recent_account()
+    environment = access_to(serve(account))
+    shown = run(**environment)
+    assert shown.returncode == 0, shown.stderr
+    file = place / "comagic_pipeline.duckdb"
+    with duckdb.connect(str(file), read_only=True) as connection:
+        ((calls,),) = connection.execute("SELECT count(*) FROM comagic.calls").fetchall()
+    assert calls == len(expected_calls(account, datetime(2000, 1, 1)))
+
+
+def test_login_and_password_are_enough(run: Run, serve: Serve) -> None:
+    sandbox = serve(recent_account(1), Switches(session_calls=3))
+    environment = access_to(sandbox, SOURCES__COMAGIC__CREDENTIALS__LOGIN=LOGIN)
+    environment["SOURCES__COMAGIC__CREDENTIALS__PASSWORD"] = PASSWORD
+    del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
+    shown = run(**environment)
+    assert shown.returncode == 0, shown.stderr
+    assert sandbox.calls["login.user"] == 3
+
+
+def test_a_period_is_loaded_by_whole_days(run: Run, serve: Serve, place: Path) -> None:
+    account = recent_account()
+    first, last = TODAY - timedelta(days=20), TODAY - timedelta(days=18)
+    shown = run("load", "--since", f"{first}", "--until", f"{last}", **access_to(serve(account)))
+    assert shown.returncode == 0, shown.stderr
+    start = datetime(first.year, first.month, first.day)
+    loaded = Warehouse(place).calls()
+    assert differences(loaded, expected_calls(account, start, start + timedelta(days=3))) == []
+
+
+def test_a_load_killed_half_way_is_finished_by_the_next(serve: Serve, run: Run, place: Path) -> None:
+    account = recent_account(60)
+    child: list[subprocess.Popen[str]] = []
+
+    def kill(request: int) -> None:
+        if request == 5:
+            child[0].kill()
+
+    sandbox = serve(account, before_answer=kill)
+    environment = access_to(sandbox, SOURCES__COMAGIC__LOAD_PACKAGE_ROWS="300", SOURCES__COMAGIC__WINDOW_DAYS="3")
+    child.append(
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT)], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        )
+    )
+    child[0].communicate(timeout=120)
+    assert child[0].returncode == -9
+    asked = sandbox.requests
+    shown = run(**environment)
+    assert shown.returncode == 0, shown.stderr
+    assert differences(Warehouse(place).calls(), expected_calls(account, datetime(2000, 1, 1))) == []
+    assert sandbox.requests - asked < 20, "the second run began from the beginning"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code", "told"),
+    [
+        ([], {"SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": "hunter2"}, 1, "sources.comagic.credentials.access_token"),
+        ([], {"SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": ""}, 2, "No access is configured"),
+        ([], {"SOURCES__COMAGIC__BASE_URL": "http://127.0.0.1:1/v2.0"}, 1, "cannot be reached"),
+        ([], {"SOURCES__COMAGIC__BASE_URL": "http://example.com/v2.0"}, 2, "sources.comagic.base_url"),
+        ([], {"SOURCES__COMAGIC__START_DATE": "soon"}, 2, "sources.comagic.start_date"),
+        ([], {"SOURCES__COMAGIC__START_DATE": "2026-02-30"}, 2, "sources.comagic.start_date"),
+        ([], {"SOURCES__COMAGIC__FIELDS": "id,tagz"}, 2, "did you mean 'tags'"),
+        ([], {"SOURCES__COMAGIC__FIELDS": ","}, 2, "sources.comagic.fields"),
+        ([], {"SOURCES__COMAGIC__LOOKBACK_DAYS": "0"}, 2, "sources.comagic.lookback_days"),
+        ([], {"SOURCES__COMAGIC__LOOKBACK_DAYS": "many"}, 2, "sources.comagic.lookback_days"),
+        ([], {"SOURCES__COMAGIC__WINDOW_DAYS": "91"}, 2, "sources.comagic.window_days"),
+        ([], {"SOURCES__COMAGIC__TIMEZONE": "Moscow"}, 2, "sources.comagic.timezone"),
+        ([], {"SOURCES__COMAGIC__USER_ID": "me"}, 2, "sources.comagic.user_id"),
+        ([], {"SOURCES__COMAGIC__STARTDATE": "2026-01-01"}, 2, "did you mean 'start_date'"),
+        ([], {"SOURCES__COMAGIC__CREDENTIALS__TOKEN": "x"}, 2, "sources.comagic.credentials.token"),
+        ([], {"DESTINATION_TYPE": "bigtable"}, 2, "bigtable"),
+        (["--resource", "cals"], {}, 2, "cals"),
+        (["--since", "yesterday"], {}, 2, "--since"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], {}, 2, "not before"),
+        (["--until", "2026-01-01"], {}, 2, "--since"),
+        (["--no-such-option"], {}, 2, "--no-such-option"),
+        (["unload"], {}, 2, "unload"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_its_exit_code(
+    run: Run, serve: Serve, words: list[str], environment: dict[str, str], code: int, told: str
+) -> None:
+    sandbox = serve(recent_account(1))
+    shown = run(*words, **{**access_to(sandbox), "RUNTIME__REQUEST_MAX_ATTEMPTS": "1", **environment})
+    assert (shown.returncode, told in shown.stderr) == (code, True), shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "hunter2" not in shown.stdout + shown.stderr
+
+
+def test_a_wrong_password_gets_a_sentence_without_it(run: Run, serve: Serve) -> None:
+    environment = access_to(serve(recent_account(1)), SOURCES__COMAGIC__CREDENTIALS__LOGIN=LOGIN)
+    del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
+    shown = run(**environment, SOURCES__COMAGIC__CREDENTIALS__PASSWORD="hunter2")
+    assert shown.returncode == 1
+    assert "sources.comagic.credentials.login" in shown.stderr
+    assert "hunter2" not in shown.stderr
+
+
+def test_check_tells_what_the_access_is_good_for(run: Run, serve: Serve) -> None:
+    shown = run("check", **access_to(serve(recent_account())))
+    assert shown.returncode == 0, shown.stderr
+    for told in ("Новые кварталы", "Europe/Moscow", "calls", "this minute"):
+        assert told in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        ({"get.account": "ip_not_whitelisted"}, "Add the address 127.0.0.1"),
+        ({"get.account": "access_token_invalid"}, "sources.comagic.base_url is your brand's"),
+        ({"get.account": "auth_error"}, "sources.comagic.credentials.login"),
+        ({"get.calls_report": "forbidden"}, "the right to call get.calls_report"),
+        ({"get.calls_report": "method_component_disabled"}, "component dt"),
+    ],
+)
+def test_check_fails_with_the_sentence_that_mends_it(run: Run, serve: Serve, errors: dict[str, str], told: str) -> None:
+    shown = run("check", **access_to(serve(recent_account(1), Switches(errors=errors))))
+    assert (shown.returncode, told in shown.stdout) == (1, True), shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_the_summary_warns_of_a_difference_and_of_a_new_column(run: Run, serve: Serve) -> None:
+    sandbox = serve(recent_account(), Switches(total_extra=1, undocumented_key="hold_duration"))
+    shown = run(**access_to(sandbox))
+    assert shown.returncode == 0, shown.stderr
+    assert "announced" in shown.stdout
+    assert "calls.hold_duration" in shown.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(run: Run, serve: Serve) -> None:
+    environment = access_to(serve(recent_account(1)))
+    shown = run(**environment, DESTINATION__DUCKDB__CREDENTIALS="/proc/nowhere/calls.duckdb")
+    assert shown.returncode == 1
+    assert "Traceback" not in shown.stderr
+    assert "/proc/nowhere" in shown.stderr
