@@ -200,10 +200,12 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
-    # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
+    # Without supports_transactions a merge is several commits, and a reader in between sees half of it. One load job at
+    # a time: DuckDB is as fast, and memory does not grow with the threads that come and go.
+    how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
     if any(places) and not fixed:
-        return dlt.destinations.duckdb(supports_transactions=True)
-    return dlt.destinations.duckdb(database, supports_transactions=True)
+        return dlt.destinations.duckdb(**how)
+    return dlt.destinations.duckdb(database, **how)
 
 
 def file_format(pipeline: Pipeline) -> Any:

@@ -20,10 +20,11 @@ from comagic.client import DataApiClient
 from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
-from comagic.reading import WindowReader
+from comagic.reading import WindowReader, WindowResult
 from comagic.rows import RowShaper
 from comagic.settings import (
     BASE_URL,
+    CEILING,
     LOOKBACK_DAYS,
     START_DATE,
     WINDOW_DAYS,
@@ -154,25 +155,27 @@ def load_report(
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
     reached = cursor.last_value if cursor is not None else None
 
-    reader = WindowReader(client, report, selected, zone)
+    package_rows = settings.load_package_rows or CEILING
+    reader = WindowReader(client, report, selected, zone, package_rows)
     shaper = RowShaper(report, zone)
     windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
-    journal.plan(report.name, begin, end, windows)
+    journal.plan(report.name, begin, end, len(windows))
     loaded = 0
-    for window in windows:
-        for rows in reader.read(window):
-            loaded += len(rows)
-            yield shaper.shape(rows)
-        journal.finish(report.name, window, reader.take_results())
-        stopped = window.end < end and 0 < settings.load_package_rows <= loaded
+    for part in reader.read(windows):
+        if not isinstance(part, WindowResult):
+            yield shaper.shape(part)
+            continue
+        journal.finish(part)
+        loaded += part.loaded
+        is_last = part.window.end >= end
         if cursor is not None:
-            instant = to_instant(window.end, zone)
+            instant = to_instant(part.window.end, zone)
             reached = max(reached, instant) if reached else instant
             cursor.advance(reached)
             state[UNFINISHED] = instant
-            if window.end >= end:
-                state.pop(UNFINISHED)
-        if stopped:
+            if is_last:
+                del state[UNFINISHED]
+        if settings.load_package_rows and loaded >= package_rows and not is_last:
             return
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional
 
 from comagic.reading import WindowResult
-from comagic.windows import Window
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Journal:
 
     Attributes:
         passes: by resource.
-        results: all finished windows, parts of split windows each by itself.
+        results: all finished windows.
         on_change: called after each note, for a display of the progress.
     """
 
@@ -48,21 +47,22 @@ class Journal:
     results: List[WindowResult] = field(default_factory=list)
     on_change: Optional[Callable[[], None]] = None
 
-    def plan(self, resource: str, begin: datetime, end: datetime, windows: Sequence[Window]) -> None:
+    def plan(self, resource: str, begin: datetime, end: datetime, windows: int) -> None:
         """Notes what a run is going to read; a later run of the same load extends its pass."""
         current = self.passes.setdefault(resource, Pass(begin, end, begin))
         current.end = max(end, begin)
         current.position = begin
-        current.planned = current.finished + len(windows)
+        current.planned = current.finished + windows
         self._changed()
 
-    def finish(self, resource: str, window: Window, results: Sequence[WindowResult]) -> None:
-        """Notes a finished window: one result, or one for each part if it was split."""
-        current = self.passes[resource]
-        current.position = window.end
+    def finish(self, result: WindowResult) -> None:
+        """Notes a finished window."""
+        current = self.passes[result.resource]
+        current.position = result.window.end
         current.finished += 1
-        current.rows += sum(result.loaded for result in results)
-        self.results.extend(results)
+        current.planned = current.finished + result.waiting
+        current.rows += result.loaded
+        self.results.append(result)
         self._changed()
 
     @property

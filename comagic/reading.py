@@ -5,9 +5,11 @@ what stands at an offset shifts, and a row can be skipped or come twice. So each
 page before, a reading that shows any sign of movement is followed by another, and rows are told apart by their key.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Dict, Iterator, List, Sequence, Set
+from math import ceil
+from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
 
 from dlt.common import logger
 
@@ -21,8 +23,8 @@ Row = Dict[str, Any]
 
 OVERLAP = 1
 """Rows of the page before with which a page begins."""
-SPLIT_ROWS = CEILING * 9 // 10
-"""Rows to aim at in each part of a window that is split: below the ceiling, since calls are not spread evenly."""
+SPLIT_SHARE = 0.9
+"""Share of the rows allowed that the parts of a split window aim at: calls are not spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class WindowResult:
         received: different rows that came for the same request; less than announced if the API miscounted or lost some.
         loaded: rows handed to dlt: those of the window itself, once each.
         requests: calls of the API that it took.
+        waiting: windows of the period that are still to be read.
     """
 
     resource: str
@@ -44,6 +47,7 @@ class WindowResult:
     received: int
     loaded: int
     requests: int
+    waiting: int
 
     @property
     def difference(self) -> int:
@@ -52,43 +56,58 @@ class WindowResult:
 
 
 class WindowReader:
-    """Reads windows of one report, one after the other.
+    """Reads the windows of one report's period.
+
+    A key is handed out once, whatever window it comes with: the destination's MERGE relies on a load package holding
+    each key once.
 
     Args:
         client: the client.
         report: the report.
         fields: names of the fields to ask for.
         zone: the account's zone.
-
+        most_rows: split a window with more rows than this, if it can be split; at most the API's ceiling.
     """
 
-    def __init__(self, client: DataApiClient, report: Report, fields: Sequence[str], zone: tzinfo) -> None:
-        self._results: List[WindowResult] = []
+    def __init__(
+        self, client: DataApiClient, report: Report, fields: Sequence[str], zone: tzinfo, most_rows: int = CEILING
+    ) -> None:
         self._client = client
         self._report = report
         self._fields = list(fields)
         self._zone = zone
+        self._most_rows = min(most_rows, CEILING)
         self._loaded: Set[Any] = set()
 
-    def read(self, window: Window) -> Iterator[List[Row]]:
-        """Yields the window's rows, a page at a time, as the API sent them but without repeats.
+    def read(self, windows: Sequence[Window]) -> Iterator[Union[List[Row], WindowResult]]:
+        """Reads windows in their order; one with too many rows is split, and its parts take its place.
 
-        A row is not yielded again by a later window of the same reader: one load package holds each key once, which
-        the destination's MERGE relies on.
+        Args:
+            windows: windows that touch or lie apart, in order of time.
+
+        Yields:
+            The rows of a window, a page at a time, as the API sent them; then the window's result.
 
         Raises:
             WindowTooDenseError: a single second has more rows than can be paged to.
             ApiError: see `DataApiClient.call`.
         """
+        waiting = deque(windows)
+        while waiting:
+            window = waiting.popleft()
+            parts = yield from self._read(window, len(waiting))
+            waiting.extendleft(reversed(parts))
+
+    def _read(self, window: Window, waiting: int) -> Generator[Union[List[Row], WindowResult], None, Sequence[Window]]:
+        """Reads one window; returns the parts to be read instead if it has too many rows."""
         calls_before = self._client.usage.total
         received: Set[Any] = set()
         announced, loaded = 0, 0
         for _ in range(MAX_READINGS):
             reading = _Reading(self._report)
             for page in iterate_pages(self._client, self._report.method, OVERLAP, **self._params(window)):
-                if page.total > CEILING:
-                    yield from self._read_parts(window, page.total)
-                    return
+                if parts := self._parts(window, page.total):
+                    return parts
                 reading.add(page)
                 rows = self._new_rows(page, window)
                 loaded += len(rows)
@@ -99,25 +118,23 @@ class WindowReader:
             if reading.is_still or (len(received) == announced and not reading.total_moved):
                 break
         requests = self._client.usage.total - calls_before
-        result = WindowResult(self._report.name, window, announced, len(received), loaded, requests)
+        result = WindowResult(self._report.name, window, announced, len(received), loaded, requests, waiting)
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} came.")
-        self._results.append(result)
+        yield result
+        return ()
 
-    def take_results(self) -> List[WindowResult]:
-        """Hands over the windows finished since the last call; a window that was split is represented by its parts."""
-        results, self._results = self._results, []
-        return results
-
-    def _read_parts(self, window: Window, total: int) -> Iterator[List[Row]]:
-        if window.seconds <= 1:
+    def _parts(self, window: Window, total: int) -> Sequence[Window]:
+        """The parts of a window with so many rows; none if it can be read as it is."""
+        if total > self._most_rows and window.seconds > 1:
+            return split(window, max(2, ceil(total / (self._most_rows * SPLIT_SHARE))))
+        if total > CEILING:
             raise WindowTooDenseError(
                 f"{self._report.method}: {total} rows around {window.start:{API_TIME}}, of which the API hands out "
                 f"{CEILING} at most. Nothing of this load package was kept, because rows would be missing. "
-                f"Ask the vendor for an export of that moment and load around it with --since and --until."
+                "Ask the vendor for an export of that moment and load around it with --since and --until."
             )
-        for part in split(window, max(2, -(-total // SPLIT_ROWS))):
-            yield from self.read(part)
+        return ()
 
     def _params(self, window: Window) -> Dict[str, Any]:
         return {

@@ -32,12 +32,8 @@ DIFFERENCES_SHOWN = 5
 def show_load(console: Console, journal: Journal, tables: Mapping[str, int], usage: Usage, seconds: float) -> None:
     """Shows what was loaded: period, rows a table, calls of the API, what is left of its budget, time, differences."""
     for name, of in journal.passes.items():
-        split = len(journal.results) - of.finished
-        parts = f", {split} more after splitting" if split > 0 else ""
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
-        console.print(
-            f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows{parts})", highlight=False
-        )
+        console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows)", highlight=False)
     if tables:
         shown = Table(box=None, pad_edge=False)
         shown.add_column("table")

@@ -27,12 +27,13 @@ def account_of(*bursts: tuple[datetime, int], calls_per_day: float = 0) -> Synth
     )
 
 
-def read(sandbox: SandboxServer, window: Window = WEEK) -> tuple[list[int], list[WindowResult]]:
+def read(sandbox: SandboxServer, *windows: Window, most_rows: int = 110_000) -> tuple[list[int], list[WindowResult]]:
     """Ids of the rows that came, in order, and the results."""
     client = DataApiClient(KeyCredentials(access_token=KEY), sandbox.base_url)
-    reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW)
-    ids = [row["id"] for rows in reader.read(window) for row in rows]
-    return ids, reader.take_results()
+    reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW, most_rows)
+    parts = list(reader.read(windows or [WEEK]))
+    results = [part for part in parts if isinstance(part, WindowResult)]
+    return [row["id"] for part in parts if not isinstance(part, WindowResult) for row in part], results
 
 
 def spread(number: int) -> list[tuple[datetime, int]]:
@@ -117,15 +118,23 @@ def test_a_total_that_is_one_too_high_is_reported_and_not_looped_on(serve: Serve
 
 def test_a_key_is_not_yielded_again_by_another_window(serve: Serve) -> None:
     account = account_of((NOON, 10))
-    sandbox = serve(account)
-    client = DataApiClient(KeyCredentials(access_token=KEY), sandbox.base_url)
-    reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW)
-    first = [row["id"] for rows in reader.read(Window(NOON, NOON + timedelta(hours=1))) for row in rows]
-    account.change(first[0], start_time="2026-03-02 13:30:00")
-    account.upload(NOON + timedelta(hours=1))
-    again = [
-        row["id"] for rows in reader.read(Window(NOON - timedelta(hours=1), NOON + timedelta(hours=2))) for row in rows
-    ]
-    assert len(first) == 10
-    assert len(again) == 1
-    assert not set(first) & set(again)
+    moved = next(account.calls(WEEK.start, WEEK.end, FAR))["id"]
+
+    def move(request: int) -> None:
+        if request == 2:
+            account.remove(moved)
+            account.upload(NOON + timedelta(hours=2), id=moved)
+
+    sandbox = serve(account, before_answer=move)
+    ids, results = read(sandbox, Window(NOON, NOON + timedelta(hours=1)), Window(NOON + timedelta(hours=1), WEEK.end))
+    assert len(ids) == len(set(ids)) == 10
+    assert [(result.received, result.loaded) for result in results] == [(10, 10), (1, 0)]
+
+
+def test_a_window_with_more_rows_than_wanted_is_split_but_a_second_is_not(serve: Serve) -> None:
+    sandbox = serve(account_of((NOON, 3_000), (NOON + timedelta(hours=1), 900), (NOON + timedelta(hours=2), 900)))
+    ids, results = read(sandbox, WEEK, most_rows=1_000)
+    assert len(ids) == len(set(ids)) == 4_800
+    assert max(result.loaded for result in results if result.window.seconds > 1) <= 1_000
+    assert results[-1].waiting == 0
+    assert [result.window.end for result in results[:-1]] == [result.window.start for result in results[1:]]

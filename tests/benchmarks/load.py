@@ -1,0 +1,194 @@
+"""How fast calls get into DuckDB, and in how much memory.
+
+    .venv/bin/python -m tests.benchmarks.load --calls 200000 --calls 1000000
+
+Each line is a process of its own against a sandbox in another, so that peak memory is that of the loader alone.
+Two ways to load the same calls, default fields, from the same server:
+
+pipeline: this project, as `python comagic_pipeline.py` does it: typed columns, child tables, merge by id.
+script:   what a script of one's own does at best: pages into pyarrow into one flat DuckDB table, lists as JSON text,
+          appended, without child tables, merge, state or retries. It is the floor, not an alternative.
+
+Rates leave out the time that the loader waited for the server.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+FIRST_DAY = datetime(2025, 1, 6)
+CALLS_PER_DAY = 20_000
+CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
+WAYS = ("pipeline", "script")
+
+
+def peak_memory() -> float:
+    """Most memory that this process has had at once, in MB."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(found.group(1)) / 1024 if found else float("nan")
+
+
+def measure_pipeline(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
+    """Loads as the command line does, a bounded load package at a time, and times dlt's steps."""
+    os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
+    import dlt
+
+    from comagic import Journal, KeyCredentials, comagic_source
+    from comagic.client import DataApiClient
+    from comagic.settings import LOAD_PACKAGE_ROWS
+    from comagic.summary import count_rows
+    from comagic_pipeline import chosen_destination, file_format
+
+    credentials = KeyCredentials(access_token=access["access_token"])
+    client, journal = DataApiClient(credentials, access["base_url"]), Journal()
+    pipeline = dlt.pipeline(
+        "comagic", destination=chosen_destination("duckdb", str(folder / "b.duckdb"), True), dataset_name="comagic"
+    )
+    spent = {"extract": 0.0, "normalize": 0.0, "load": 0.0}
+    tables: Counter[str] = Counter()
+    while not journal.passes or not journal.passes["calls"].is_complete:
+        source = comagic_source(
+            credentials, start_date=FIRST_DAY, until=until, journal=journal, client=client,
+            window_days=1, load_package_rows=LOAD_PACKAGE_ROWS,
+        )  # fmt: skip
+        extract = partial(pipeline.extract, source, loader_file_format=file_format(pipeline))
+        steps: tuple[Callable[[], Any], ...] = (extract, pipeline.normalize, pipeline.load)
+        for name, step in zip(spent, steps, strict=True):
+            began = time.perf_counter()
+            step()
+            spent[name] += time.perf_counter() - began
+        count_rows(pipeline, tables)
+    spent["extract"] -= client.usage.seconds
+    return {"calls": journal.passes["calls"].rows, "rows": tables.total(), "server": client.usage.seconds, **spent}
+
+
+def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
+    """Loads pages straight into one flat table."""
+    import duckdb
+    import pyarrow
+    import requests
+
+    from comagic.catalog import LIST, reports
+
+    fields = reports()["calls"].selected
+    lists = [name for name in fields if reports()["calls"].fields[name].type == LIST]
+    types = {"bigint": pyarrow.int64(), "bool": pyarrow.bool_(), "double": pyarrow.float64()}
+    schema = pyarrow.schema(
+        [(name, types.get(reports()["calls"].fields[name].type, pyarrow.string())) for name in fields]
+    )
+    spent = {"server": 0.0, "extract": 0.0, "normalize": 0.0, "load": 0.0}
+    calls = 0
+    with duckdb.connect(str(folder / "b.duckdb")) as connection:
+        connection.register("page", schema.empty_table())
+        connection.execute("CREATE TABLE calls AS FROM page")
+        day = FIRST_DAY
+        while day < until:
+            offset, length = 0, 10_000
+            while length == 10_000:
+                params = {
+                    "access_token": access["access_token"], "limit": 10_000, "offset": offset, "fields": fields,
+                    "date_from": f"{day}", "date_till": f"{day + timedelta(days=1, seconds=-1)}",
+                    "sort": [{"field": "start_time", "order": "asc"}],
+                }  # fmt: skip
+                body = {"jsonrpc": "2.0", "id": 1, "method": "get.calls_report", "params": params}
+                marks = [time.perf_counter()]
+                content = requests.post(access["base_url"], json=body, timeout=60).content
+                marks.append(time.perf_counter())
+                rows = json.loads(content)["result"]["data"]
+                marks.append(time.perf_counter())
+                for row in rows:
+                    for name in lists:
+                        row[name] = json.dumps(row[name], ensure_ascii=False)
+                page = pyarrow.Table.from_pylist(rows, schema=schema)
+                marks.append(time.perf_counter())
+                connection.register("page", page)
+                connection.execute("INSERT INTO calls FROM page")
+                marks.append(time.perf_counter())
+                for name, began, ended in zip(spent, marks, marks[1:], strict=False):
+                    spent[name] += ended - began
+                length = len(rows)
+                offset += length
+            calls += offset
+            day += timedelta(days=1)
+    return {"calls": calls, "rows": calls, **spent}
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--calls", "sizes", type=int, multiple=True, default=(200_000,), show_default=True, help="How many; repeatable."
+)
+@click.pass_context
+def main(context: click.Context, sizes: tuple[int, ...]) -> None:
+    """Measure and print a table."""
+    if context.invoked_subcommand:
+        return
+    table = Table(box=None)
+    for title in (
+        "way",
+        "calls",
+        "rows",
+        "server s",
+        "extract s",
+        "normalize s",
+        "load s",
+        "calls/s",
+        "rows/s",
+        "peak MB",
+    ):
+        table.add_column(title, justify="left" if title == "way" else "right")
+    for size in sizes:
+        for way in WAYS:
+            with tempfile.TemporaryDirectory() as folder:
+                shown = subprocess.run(
+                    [sys.executable, "-m", "tests.benchmarks.load", "one", way, str(size), folder],
+                    check=True, capture_output=True, text=True,
+                ).stdout  # fmt: skip
+            of = json.loads(shown.splitlines()[-1])
+            seconds = of["extract"] + of["normalize"] + of["load"]
+            times = (f"{of[name]:.1f}" for name in ("server", "extract", "normalize", "load"))
+            rates = (f"{of['calls'] / seconds:,.0f}", f"{of['rows'] / seconds:,.0f}", f"{of['peak']:,.0f}")
+            table.add_row(way, f"{of['calls']:,}", f"{of['rows']:,}", *times, *rates)
+    Console(width=120).print(table)
+
+
+@main.command()
+@click.argument("way", type=click.Choice(WAYS))
+@click.argument("size", type=int)
+@click.argument("folder", type=click.Path(path_type=Path))
+def one(way: str, size: int, folder: Path) -> None:
+    """One measurement, as JSON (for the table)."""
+    command = [
+        sys.executable,
+        "-m",
+        "comagic.sandbox",
+        "--first-day",
+        f"{FIRST_DAY:%Y-%m-%d}",
+        "--calls-per-day",
+        str(CALLS_PER_DAY),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            access = json.loads(server.stdout.readline()) if server.stdout else {}
+            until = FIRST_DAY + timedelta(days=round(size / CALLS_PER_WEEK * 7))
+            measured = (measure_pipeline if way == "pipeline" else measure_script)(access, folder, until)
+        finally:
+            server.terminate()
+    click.echo(json.dumps({**measured, "peak": peak_memory()}))
+
+
+if __name__ == "__main__":
+    main()
