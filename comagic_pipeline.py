@@ -1,17 +1,11 @@
-r"""Loads call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
+"""Loads call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
 
-\b
-    python comagic_pipeline.py --demo    try it: a synthetic account, a DuckDB file
+    python comagic_pipeline.py --demo    try it: a synthetic account, a DuckDB file, no account needed
     python comagic_pipeline.py check     is the access right?
     python comagic_pipeline.py           load what is new since the last run
+    python comagic_pipeline.py --help    all that it can do
 
-Settings are in .dlt/config.toml, the access in .dlt/secrets.toml; environment
-variables of the same names override both (SOURCES__COMAGIC__START_DATE, say).
-
-\b
-Exit codes: 0  all loaded (check: all right)
-            1  failed
-            2  wrong usage or configuration
+Settings are in .dlt/config.toml, the access in .dlt/secrets.toml, or both in environment variables.
 """
 
 import sys
@@ -56,9 +50,18 @@ class LoadByDefault(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=LoadByDefault, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LoadByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Groups the commands; what each does is its own docstring."""
+    """Load call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
+
+    Without a command: load. Settings are in .dlt/config.toml, the access in .dlt/secrets.toml; environment variables
+    of the same names override both (SOURCES__COMAGIC__START_DATE, say).
+
+    \b
+    Exit codes:  0  all loaded (check: all is right)
+                 1  failed
+                 2  wrong usage or configuration
+    """  # noqa: D301
 
 
 @cli.command()

@@ -1,0 +1,83 @@
+"""What the README and the configuration say is what the code does."""
+
+import re
+
+import click
+import pytest
+import tomlkit
+from click.testing import CliRunner
+
+from comagic import settings
+from comagic.catalog import reports
+from comagic.exceptions import BY_MNEMONIC
+from comagic_pipeline import cli
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+CONFIG = (ROOT / ".dlt" / "config.toml").read_text("utf-8")
+
+
+def help_of(*words: str) -> str:
+    return (
+        CliRunner().invoke(cli, [*words, "--help"], prog_name="comagic_pipeline.py", terminal_width=100).output.strip()
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("load",), ("check",)])
+def test_the_readme_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
+    assert f"```\n{help_of(*words)}\n```" in README
+
+
+def test_every_option_has_a_help_text() -> None:
+    for command in cli.commands.values():
+        for parameter in command.params:
+            assert isinstance(parameter, click.Option)
+            assert parameter.help, parameter.name
+
+
+def test_every_setting_is_in_the_readme_and_in_the_configuration_and_no_other() -> None:
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    shown = set(re.findall(r"`([a-z_.]+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    expected = settings.KNOWN - {"credentials"} | {f"credentials.{name}" for name in settings.KNOWN_CREDENTIALS}
+    assert shown == expected
+    section = CONFIG.split("[sources.comagic]")[1].split("\n[")[0]
+    assert set(re.findall(r"^# (\w+) = ", section, re.MULTILINE)) == settings.KNOWN - {"credentials"}
+
+
+def test_the_defaults_shown_are_the_real_ones() -> None:
+    section = CONFIG.split("[sources.comagic]")[1].split("\n[")[0]
+    shown = tomlkit.parse("\n".join(line[2:] for line in section.splitlines() if re.match(r"# \w+ = ", line)))
+    real = {
+        "base_url": settings.BASE_URL,
+        "start_date": settings.START_DATE,
+        "lookback_days": settings.LOOKBACK_DAYS,
+        "window_days": settings.WINDOW_DAYS,
+        "load_package_rows": settings.LOAD_PACKAGE_ROWS,
+    }
+    assert {name: shown[name] for name in real} == real
+    for value in real.values():
+        assert f"`{value}`" in README
+    assert f"{len(reports()['calls'].selected)} fields" in README
+
+
+def test_every_brand_is_in_the_readme_and_in_the_configuration() -> None:
+    for name, url in settings.BRANDS.items():
+        assert name in README
+        assert url in README
+        assert url in CONFIG
+
+
+def test_the_errors_that_a_person_can_mend_are_in_the_readme() -> None:
+    troubles = README.split("## Troubleshooting")[1].split("\n## ")[0]
+    for mnemonic in re.findall(r"`(\w+_\w+)`(?:,| \|)", troubles):
+        assert mnemonic in {*BY_MNEMONIC, *settings.KNOWN}, mnemonic
+
+
+def test_telemetry_is_off_in_the_committed_configuration() -> None:
+    assert tomlkit.parse(CONFIG)["runtime"]["dlthub_telemetry"] is False
+
+
+def test_secrets_are_ignored_and_the_example_holds_none() -> None:
+    assert ".dlt/secrets.toml" in (ROOT / ".gitignore").read_text().splitlines()
+    example = tomlkit.parse((ROOT / ".dlt" / "example.secrets.toml").read_text("utf-8"))
+    assert example == {"sources": {"comagic": {"credentials": {}}}}
