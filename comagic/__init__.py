@@ -143,7 +143,8 @@ def load_report(
     that the next run goes on there rather than at the lookback's beginning; the cursor itself never moves back.
     """
     zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
-    end = until or to_wall(pendulum.now("UTC"), zone)
+    now = to_wall(pendulum.now("UTC"), zone)
+    end = min(until, now) if until else now
     state: Dict[str, Any] = {}
     begin = since or settings.start
     if cursor is not None:

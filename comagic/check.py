@@ -6,8 +6,9 @@ from typing import Iterator, Optional, Sequence
 
 import pendulum
 
+from comagic.answers import Account
 from comagic.catalog import Report
-from comagic.client import Account, DataApiClient
+from comagic.client import DataApiClient
 from comagic.exceptions import ComagicError
 from comagic.settings import Settings, parse_zone
 from comagic.windows import API_TIME, to_wall

@@ -1,27 +1,25 @@
 """The Data API's client: JSON-RPC 2.0 over HTTPS, on dlt's retrying requests session.
 
-There is one way to make a call, `DataApiClient.call`, and it either returns what the API documents or raises one of
+There is one way to make a call, and it either returns what the API documents (`comagic.answers`) or raises one of
 `comagic.exceptions`. Who retries what:
 
 | what happens | who meets it | how |
 | --- | --- | --- |
 | no connection, timeout, reset, cut body, HTTP 429, 5xx | dlt's session | 5 attempts (`[runtime] request_*`) |
 | other HTTP status, redirect | nobody | raised at once |
-| no JSON, wrong id, no `result`, `internal_error` | `call` | the same number of attempts and pauses |
-| minute's points spent | `call` | waits `minute_reset`, at most `MAX_MINUTE_WAITS` times in a row |
-| session ended (login and password only) | `call` | one new login, the same call again |
+| no JSON, wrong id, no data, no total, `internal_error` | `_exchange` | the same number of attempts and pauses |
+| minute's points spent | `_call` | waits `minute_reset`, at most `MAX_MINUTE_WAITS` times in a row |
+| session ended (login and password only) | `_call_in_session` | one new login, the same call again |
 | everything else | nobody | raised at once: a person has to mend it |
 
 Shapes of requests and answers: the vendor's manual of the Data API v2.0; see `comagic/sandbox` for a server of them.
 """
 
-import ipaddress
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
-from urllib.parse import urlsplit
+from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
 import dlt
 from dlt.common import logger
@@ -32,9 +30,9 @@ from dlt.sources.helpers import requests
 from requests.exceptions import HTTPError, RequestException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from comagic.answers import Account, Page, Result, account_of, decoded, limits_of, page_of, result_of, token_of
 from comagic.credentials import Credentials, KeyCredentials, LoginCredentials
 from comagic.exceptions import (
-    ApiError,
     BadAnswerError,
     ConfigurationError,
     InternalError,
@@ -42,37 +40,18 @@ from comagic.exceptions import (
     TokenExpiredError,
     TokenInvalidError,
     UnreachableError,
-    api_error,
 )
-from comagic.settings import BASE_URL, CONNECT_TIMEOUT, MAX_LIMIT, MAX_MINUTE_WAITS, MAX_OFFSET, MINUTE_WAIT, NO_ACCESS
+from comagic.settings import (
+    BASE_URL,
+    CONNECT_TIMEOUT,
+    MAX_LIMIT,
+    MAX_MINUTE_WAITS,
+    MINUTE_WAIT,
+    NO_ACCESS,
+    checked_base_url,
+)
 
-
-@dataclass
-class Account:
-    """The account, as `get.account` tells it.
-
-    Attributes:
-        app_id: id of the account; missing in some answers.
-        name: name of the account.
-        timezone: IANA name of the zone of all times in requests and answers.
-    """
-
-    app_id: Optional[int]
-    name: str
-    timezone: str
-
-
-@dataclass
-class Page:
-    """One answer of a method that returns rows.
-
-    Attributes:
-        rows: the rows, as they came.
-        total: rows of the whole query, before `limit` and `offset`, at the time of this answer.
-    """
-
-    rows: List[Dict[str, Any]]
-    total: int
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -122,11 +101,11 @@ class DataApiClient:
         self._user_id = user_id
         self._sleep = sleep
         self._token: Optional[str] = None
-        self._access_of_login: Optional[Dict[str, str]] = None
+        self._login: Optional[Dict[str, str]] = None
         if isinstance(credentials, KeyCredentials):
             self._token = credentials.access_token
         else:
-            self._access_of_login = {"login": credentials.login, "password": credentials.password}
+            self._login = {"login": credentials.login, "password": credentials.password}
         self._ids = count(1)
         self._account: Optional[Account] = None
         runtime = resolve_configuration(RuntimeConfiguration())
@@ -144,30 +123,11 @@ class DataApiClient:
             reraise=True,
         )
 
-    def call(self, method: str, **params: Any) -> Dict[str, Any]:
-        """Calls a method and returns the answer's `result`.
-
-        Args:
-            method: for example `get.calls_report`.
-            **params: the method's parameters; the access and `user_id` are added.
-
-        Raises:
-            ApiError: the API answered with an error; the subclass tells which.
-            BadAnswerError: answers were not what the API documents, however often asked.
-            UnreachableError: no connection or no answer in time, however often asked.
-        """
-        began = time.perf_counter()
-        try:
-            for _ in range(MAX_MINUTE_WAITS):
-                try:
-                    return self._call_in_session(method, params)
-                except LimitExceededError as spent:
-                    if self._day_is_spent(spent):
-                        raise
-                    self._sleep(self._minute_reset())
-            return self._call_in_session(method, params)
-        finally:
-            self.usage.seconds += time.perf_counter() - began
+    def account(self) -> Account:
+        """The account, asked for once."""
+        if self._account is None:
+            self._account = self._call("get.account", {}, account_of)
+        return self._account
 
     def page(self, method: str, offset: int, limit: int = MAX_LIMIT, **params: Any) -> Page:
         """Calls a method that returns rows, for one page of them.
@@ -177,78 +137,70 @@ class DataApiClient:
             offset: rows to skip, at most 100,000.
             limit: rows to return, at most 10,000.
             **params: further parameters of the method.
-        """
-        return self._retrying(self._page, method, {**params, "offset": min(offset, MAX_OFFSET), "limit": limit})
-
-    def account(self) -> Account:
-        """The account, asked for once.
 
         Raises:
-            BadAnswerError: the answer names no account with a time zone.
+            ApiError: the API answered with an error; the subclass tells which.
+            BadAnswerError: answers were not what the API documents, however often asked.
+            UnreachableError: no connection or no answer in time, however often asked.
         """
-        if self._account is None:
-            rows = self.call("get.account")["data"]
-            if not (isinstance(rows, list) and rows and isinstance(rows[0], dict) and rows[0].get("timezone")):
-                raise BadAnswerError(
-                    "get.account: the answer names no account with a time zone; set sources.comagic.timezone."
-                )
-            self._account = Account(rows[0].get("app_id"), str(rows[0].get("name") or ""), str(rows[0]["timezone"]))
-        return self._account
+        return self._call(method, {**params, "offset": offset, "limit": limit}, page_of)
 
-    def _page(self, method: str, params: Mapping[str, Any]) -> Page:
-        result = self.call(method, **params)
-        rows, metadata = result["data"], result.get("metadata")
-        total = metadata.get("total_items") if isinstance(metadata, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise BadAnswerError(f"{method}: the answer's data is not a list of rows.")
-        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
-            raise BadAnswerError(f"{method}: the answer does not say how many rows there are (metadata.total_items).")
-        return Page(rows, total)
-
-    def _call_in_session(self, method: str, params: Mapping[str, Any]) -> Dict[str, Any]:
-        """Makes the call; where a session has ended, logs in once and makes it again."""
-        fresh = self._token is None
+    def _call(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
+        """Calls a method and returns what `read` makes of its result; waits for the minute's points if need be."""
+        began = time.perf_counter()
         try:
-            return self._retrying(
-                self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params}
-            )
+            for _ in range(MAX_MINUTE_WAITS):
+                try:
+                    return self._call_in_session(method, params, read)
+                except LimitExceededError as spent:
+                    if self._day_is_spent(spent):
+                        raise
+                    self._sleep(self._minute_reset())
+            return self._call_in_session(method, params, read)
+        finally:
+            self.usage.seconds += time.perf_counter() - began
+
+    def _call_in_session(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
+        """Makes the call; where a session has ended, logs in once and makes it again."""
+        is_fresh = self._token is None
+        try:
+            return self._exchange(method, {**self._access(), **params}, read)
         except (TokenInvalidError, TokenExpiredError):
-            if fresh or self._access_of_login is None:
+            if is_fresh or self._login is None:
                 raise
-            self._token = None
-        return self._retrying(
-            self._exchange, method, {"access_token": self._access_token(), **self._agency(), **params}
-        )
+        self._token = None
+        return self._exchange(method, {**self._access(), **params}, read)
 
-    def _agency(self) -> Dict[str, Any]:
-        return {} if self._user_id is None else {"user_id": self._user_id}
-
-    def _access_token(self) -> str:
+    def _access(self) -> Dict[str, Any]:
+        """The parameters that every call carries; opens a session if there is none."""
         if self._token is None:
-            access = self._access_of_login or {}
-            data = self._retrying(self._exchange, "login.user", access)["data"]
-            token = data.get("access_token") if isinstance(data, dict) else None
-            if not isinstance(token, str) or not token:
-                raise BadAnswerError("login.user: the answer has no access_token.")
-            self._token = token
-        return self._token
+            self._token = self._exchange("login.user", self._login or {}, token_of)
+        agency = {} if self._user_id is None else {"user_id": self._user_id}
+        return {"access_token": self._token, **agency}
 
-    def _exchange(self, method: str, params: Mapping[str, Any]) -> Dict[str, Any]:
-        """One request and its answer's `result`. Neither ever reaches a log: the request carries the access."""
+    def _exchange(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
+        """A request and what its answer means, tried again while answers are none."""
+        meant: Read = self._retrying(self._exchange_once, method, params, read)
+        return meant
+
+    def _exchange_once(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
+        """One request and what its answer means. Neither ever reaches a log: the request carries the access."""
         sent_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": sent_id, "method": method, "params": params}
         logger.debug(f"Data API call {sent_id}: {method}")
-        answer = self._decoded(method, self._posted(method, json.dumpb(request)))
+        body = self._posted(method, json.dumpb(request))
+        answer = decoded(method, body)
+        if "error" in answer:
+            answer = decoded(method, self._without_secrets(body))
         self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
-        if answer.get("error") is not None:
-            raise self._noted(api_error(method, answer["error"]))
-        if answer.get("id") != sent_id:
-            raise BadAnswerError(f"{method}: the answer belongs to another call (id {answer.get('id')!r}).")
-        result = answer.get("result")
-        if not isinstance(result, dict) or "data" not in result:
-            raise BadAnswerError(f"{method}: the answer has neither an error nor a result with data.")
-        self._note_limits(result.get("metadata"))
-        return result
+        self.usage.limits = limits_of(answer) or self.usage.limits
+        return read(method, result_of(method, answer, sent_id))
+
+    def _without_secrets(self, body: bytes) -> bytes:
+        """The body of an error, which may quote the request, without the access in it."""
+        for secret in (self._token, (self._login or {}).get("password")):
+            body = body.replace(json.dumpb(secret)[1:-1], b"***") if secret else body
+        return body
 
     def _posted(self, method: str, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json; charset=UTF-8", "User-Agent": "comagic-dlt"}
@@ -271,28 +223,6 @@ class DataApiClient:
                 "Check sources.comagic.base_url."
             )
         return answer.content
-
-    @staticmethod
-    def _decoded(method: str, body: bytes) -> Dict[str, Any]:
-        try:
-            answer = json.loadb(body)
-        except ValueError:
-            raise BadAnswerError(
-                f"{method}: the answer is not JSON ({len(body)} bytes, beginning {body[:40]!r}). "
-                "Check sources.comagic.base_url; if it is right, the service is out of order: run again later."
-            ) from None
-        if not isinstance(answer, dict):
-            raise BadAnswerError(f"{method}: the answer is not a JSON-RPC object.")
-        return answer
-
-    def _noted(self, error: ApiError) -> ApiError:
-        self._note_limits(error.details.get("metadata"))
-        return error
-
-    def _note_limits(self, metadata: Any) -> None:
-        limits = metadata.get("limits") if isinstance(metadata, dict) else None
-        if isinstance(limits, dict):
-            self.usage.limits = limits
 
     def _day_is_spent(self, spent: LimitExceededError) -> bool:
         return spent.kind == "day" or self.usage.limits.get("day_remaining") == 0
@@ -319,32 +249,6 @@ def open_client(
     return DataApiClient(credentials, base_url, user_id)
 
 
-def checked_base_url(base_url: str) -> str:
-    """Returns the endpoint without a trailing slash.
-
-    Raises:
-        ConfigurationError: it is not an `https` address; plain `http` is accepted for this machine only.
-    """
-    name = "sources.comagic.base_url"
-    try:
-        parts = urlsplit(base_url.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {base_url!r} is not an address: {error}.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"{name}: {base_url!r} is not an address such as {BASE_URL}")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(f"{name}: {base_url!r} would send your access in the clear; use https.")
-    return base_url.strip().rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _reason(error: RequestException) -> str:
     """The shortest true name of a transport fault: requests wraps it in several layers of text."""
     cause: BaseException = error
@@ -355,27 +259,3 @@ def _reason(error: RequestException) -> str:
         cause = inner[0] if inner else cause.__cause__ or cause.__context__  # type: ignore[assignment]
     last = chain[-1]
     return f"{type(last).__name__}: {last}" if str(last) else type(last).__name__
-
-
-def iterate_pages(client: DataApiClient, method: str, overlap: int, **params: Any) -> Iterator[Page]:
-    """Pages through a query by offset until its rows end.
-
-    Args:
-        client: the client.
-        method: a method that returns rows.
-        overlap: rows of the previous page to ask for again, so that a shift between two answers can be seen.
-        **params: further parameters of the method.
-
-    Yields:
-        Pages; each but the first begins with the overlap. The last one reaches the total, or brings nothing beyond the
-        overlap whatever the total says, or is the last that the API's ceiling of offsets allows.
-    """
-    offset, repeated = 0, 0
-    while True:
-        page = client.page(method, offset, **params)
-        yield page
-        reached = offset + len(page.rows)
-        if len(page.rows) <= repeated or reached >= page.total or offset >= MAX_OFFSET:
-            return
-        offset = min(reached - overlap, MAX_OFFSET)
-        repeated = reached - offset

@@ -87,8 +87,8 @@ class LimitExceededError(ApiError):
     @property
     def kind(self) -> str:
         """`day` or `minute`, as far as the answer tells; `minute` if it does not."""
-        params = self.details.get("params")
-        return "day" if "day" in str(params).lower() or "day" in self.message.lower() else "minute"
+        told = f"{self.message} {self.details.get('params')}".lower()
+        return "day" if re.search(r"\bda(y|ily)", told) else "minute"
 
     def advice(self) -> str:
         if self.kind == "day":

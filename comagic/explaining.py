@@ -84,7 +84,8 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _brief(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error).split("The actual reason given is:")[-1]  # dlt's way to wrap what a destination says
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[:3])[:600]
 
 

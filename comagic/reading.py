@@ -13,10 +13,11 @@ from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
 
 from dlt.common import logger
 
+from comagic.answers import Page
 from comagic.catalog import Report
-from comagic.client import DataApiClient, Page, iterate_pages
+from comagic.client import DataApiClient
 from comagic.exceptions import BadAnswerError, WindowTooDenseError
-from comagic.settings import CEILING, MAX_READINGS
+from comagic.settings import CEILING, MAX_OFFSET, MAX_READINGS
 from comagic.windows import API_TIME, Window, asked_end, asked_start, split
 
 Row = Dict[str, Any]
@@ -105,14 +106,16 @@ class WindowReader:
         announced, loaded = 0, 0
         for _ in range(MAX_READINGS):
             reading = _Reading(self._report)
-            for page in iterate_pages(self._client, self._report.method, OVERLAP, **self._params(window)):
+            for page in _iterate_pages(self._client, self._report.method, OVERLAP, **self._params(window)):
                 if parts := self._parts(window, page.total):
                     return parts
                 reading.add(page)
                 rows = self._new_rows(page, window)
+                del page  # or two pages would be in memory during the next call
                 loaded += len(rows)
                 if rows:
                     yield rows
+                del rows
             announced = reading.total
             received |= reading.keys
             if reading.is_still or (len(received) == announced and not reading.total_moved):
@@ -210,3 +213,28 @@ def wall_time(report: Report, name: str, row: Row) -> datetime:
     raise BadAnswerError(
         f"{report.method}: {name} of row {row.get(report.primary_key)!r} is {row.get(name)!r}, not YYYY-MM-DD HH:MM:SS."
     )
+
+
+def _iterate_pages(client: DataApiClient, method: str, overlap: int, **params: Any) -> Iterator[Page]:
+    """Pages through a query by offset until its rows end.
+
+    Args:
+        client: the client.
+        method: a method that returns rows.
+        overlap: rows of the previous page to ask for again, so that a shift between two answers can be seen.
+        **params: further parameters of the method.
+
+    Yields:
+        Pages; each but the first begins with the overlap. The last one reaches the total, or brings nothing beyond the
+        overlap whatever the total says, or is the last that the API's ceiling of offsets allows.
+    """
+    offset, repeated = 0, 0
+    while True:
+        page = client.page(method, offset, **params)
+        reached, total = offset + len(page.rows), page.total
+        yield page
+        del page  # or two pages would be in memory during the next call
+        if reached - offset <= repeated or reached >= total or offset >= MAX_OFFSET:
+            return
+        offset = min(reached - overlap, MAX_OFFSET)
+        repeated = reached - offset

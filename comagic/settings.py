@@ -5,10 +5,12 @@ environment variable of the same name (`SOURCES__COMAGIC__START_DATE`). dlt read
 """
 
 import difflib
+import ipaddress
 import os
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from urllib.parse import urlsplit
 
 import dlt
 import pendulum
@@ -152,6 +154,32 @@ def configured_settings(
     return Settings.checked(start_date, lookback_days, window_days, timezone, fields, load_package_rows)
 
 
+def checked_base_url(base_url: str) -> str:
+    """Returns the endpoint without a trailing slash.
+
+    Raises:
+        ConfigurationError: it is not an `https` address; plain `http` is accepted for this machine only.
+    """
+    name = "sources.comagic.base_url"
+    try:
+        parts = urlsplit(base_url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {base_url!r} is not an address: {error}.") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"{name}: {base_url!r} is not an address such as {BASE_URL}")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"{name}: {base_url!r} would send your access in the clear; use https.")
+    return base_url.strip().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def parse_moment(name: str, value: Moment) -> datetime:
     """Reads a wall time: `YYYY-MM-DD` (midnight) or `YYYY-MM-DD HH:MM:SS`, text or a date of TOML.
 
@@ -229,8 +257,8 @@ def _whole(key: str, value: Any, least: int, most: int) -> int:
 def _names(fields: FieldNames) -> Tuple[str, ...]:
     if fields is None:
         return ()
-    listed = fields.split(",") if isinstance(fields, str) else list(fields)
-    names = tuple(str(name).strip() for name in listed)
+    listed = fields.strip("[] ").split(",") if isinstance(fields, str) else list(fields)
+    names = tuple(str(name).strip(" \"'") for name in listed)
     if not all(names):
         raise ConfigurationError(f'{SECTION}.fields: {fields!r} is neither "all" nor a list of names of fields.')
     return names

@@ -209,3 +209,44 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(run: Run, serve: Serve
     assert shown.returncode == 1
     assert "Traceback" not in shown.stderr
     assert "/proc/nowhere" in shown.stderr
+
+
+def test_settings_are_read_from_dlts_files_in_any_form_that_toml_has(run: Run, serve: Serve, place: Path) -> None:
+    (place / ".dlt").mkdir()
+    first = TODAY - timedelta(days=9)
+    (place / ".dlt" / "config.toml").write_text(
+        f'[sources.comagic]\nstart_date = {first}\nfields = ["is_lost", "tags"]\nlookback_days = 2\n'
+    )
+    sandbox = serve(recent_account())
+    (place / ".dlt" / "secrets.toml").write_text(
+        f'[sources.comagic]\nbase_url = "{sandbox.base_url}"\ncredentials.access_token = "{KEY}"\n'
+    )
+    shown = run()
+    assert shown.returncode == 0, shown.stderr
+    assert f"{first} 00:00:00" in shown.stdout
+    names = {name for (name,) in Warehouse(place).query("SELECT column_name FROM information_schema.columns")}
+    assert {"is_lost", "tag_name"} <= names
+    assert "campaign_name" not in names
+
+
+@pytest.mark.parametrize("fields", ["is_lost,tags", '["is_lost", "tags"]', " is_lost , tags "])
+def test_fields_in_the_environment_in_any_form(run: Run, serve: Serve, place: Path, fields: str) -> None:
+    shown = run(**access_to(serve(recent_account(1)), SOURCES__COMAGIC__FIELDS=fields))
+    assert shown.returncode == 0, shown.stderr
+    columns = Warehouse(place).query("SELECT column_name FROM information_schema.columns WHERE table_name = 'calls'")
+    assert {name for (name,) in columns} == {"id", "start_time", "is_lost", "partition_date", "_dlt_id", "_dlt_load_id"}
+
+
+def test_a_mistake_in_a_file_is_named_too(run: Run, serve: Serve, place: Path) -> None:
+    (place / ".dlt").mkdir()
+    (place / ".dlt" / "config.toml").write_text("[sources.comagic]\nlookback_day = 3\n")
+    shown = run(**access_to(serve(recent_account(1))))
+    assert (shown.returncode, "sources.comagic.lookback_day" in shown.stderr) == (2, True), shown.stderr
+
+
+def test_a_database_that_another_program_writes_to_is_a_clear_error(run: Run, serve: Serve, place: Path) -> None:
+    with duckdb.connect(str(place / "comagic_pipeline.duckdb")) as connection:
+        connection.execute("CREATE TABLE taken (a INTEGER)")
+        shown = run(**access_to(serve(recent_account(1))))
+    assert (shown.returncode, "Could not set lock on file" in shown.stderr) == (1, True), shown.stderr
+    assert "Traceback" not in shown.stderr

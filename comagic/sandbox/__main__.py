@@ -1,5 +1,6 @@
 """Starts the sandbox: `python -m comagic.sandbox --help`."""
 
+import gc
 import signal
 import sys
 import threading
@@ -66,6 +67,7 @@ def main(
     account = SyntheticAccount(
         seed=seed, timezone=timezone, first_day=first_day.date(), last_day=last, calls_per_day=calls_per_day
     )
+    gc.set_threshold(100_000)  # a page is ten thousand rows that all live until it is sent
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())

@@ -195,16 +195,17 @@ class Protocol:
         token = params.get("access_token")
         if token is None:
             raise RefusedError("required_parameter_missed", field="access_token")
+        quoted = {"field": "access_token", "value": token}
         if token in DEAD_KEYS:
-            raise RefusedError(DEAD_KEYS[token])
+            raise RefusedError(DEAD_KEYS[token], **quoted)
         if token in self._sessions:
             ends, used = self._sessions[token]
             self._sessions[token] = (ends, used + 1)
             calls = self.switches.session_calls
             if self._clock() >= ends or (calls is not None and used >= calls):
-                raise RefusedError("access_token_invalid")
+                raise RefusedError("access_token_invalid", **quoted)
         elif token != KEY:
-            raise RefusedError("access_token_invalid")
+            raise RefusedError("access_token_invalid", **quoted)
         if self.switches.agency and params.get("user_id") is None:
             raise RefusedError("required_parameter_missed", field="user_id")
         if not isinstance(params.get("user_id", 0), int):
