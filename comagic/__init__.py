@@ -100,7 +100,8 @@ def report_resource(
     """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
     selected = settings.selected(report)
 
-    cursor = dlt.sources.incremental[datetime](report.cursor, lag=settings.lookback.total_seconds())
+    # No lag: the lookback is whole days of the account's clock, which load_report counts back.
+    cursor = dlt.sources.incremental[datetime](report.cursor)
 
     def period() -> Iterator[TDataItems]:
         yield from load_report(report, selected, settings, client, journal, since, until, None)
@@ -150,7 +151,7 @@ def load_report(
     if cursor is not None:
         state = dlt.current.resource_state(report.name)
         if cursor.start_value is not None:
-            begin = day_start(to_wall(cursor.start_value, zone))
+            begin = day_start(to_wall(cursor.start_value, zone) - settings.lookback)
         if UNFINISHED in state:
             begin = to_wall(state[UNFINISHED], zone)
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here

@@ -118,7 +118,7 @@ class WindowReader:
                 del rows
             announced = reading.total
             received |= reading.keys
-            if reading.is_still or (len(received) == announced and not reading.total_moved):
+            if reading.is_still:
                 break
         requests = self._client.usage.total - calls_before
         result = WindowResult(self._report.name, window, announced, len(received), loaded, requests, waiting)
@@ -158,35 +158,28 @@ class WindowReader:
 
 
 class _Reading:
-    """One pass over a window's pages, and the signs that rows moved during it."""
+    """One pass over a window's pages, and whether rows shifted during it.
+
+    A page has to begin with the row that the page before ended with. If it begins with a row not seen yet, rows were
+    skipped; if it repeats more than that one, rows came in before. Rows that come and go after what was read so far
+    shift nothing and do no harm.
+    """
 
     def __init__(self, report: Report) -> None:
         self.keys: Set[Any] = set()
-        self.total_moved = False
+        self.total = 0
+        self.is_still = True
         self._report = report
-        self._totals: List[int] = []
-        self._shifted = False
-
-    @property
-    def total(self) -> int:
-        """What the last answer announced."""
-        return self._totals[-1]
-
-    @property
-    def is_still(self) -> bool:
-        """True if nothing moved: one answer cannot, and pages that join without repeats or gaps did not."""
-        return len(self._totals) == 1 or not (self._shifted or self.total_moved)
 
     def add(self, page: Page) -> None:
         """Takes a page in."""
         keys = [self._key(row) for row in page.rows]
-        if self._totals:
+        if self.keys:
             joins = bool(keys) and keys[0] in self.keys
             repeats = sum(key in self.keys for key in keys)
-            self._shifted |= not joins or repeats > self._expected_repeats(page)
-            self.total_moved |= page.total != self.total
+            self.is_still &= joins and repeats <= self._expected_repeats(page)
         self.keys.update(keys)
-        self._totals.append(page.total)
+        self.total = page.total
 
     def _expected_repeats(self, page: Page) -> int:
         return max(OVERLAP, len(self.keys) + len(page.rows) - CEILING)
