@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple, cast
 
 import click
@@ -98,6 +99,7 @@ def load(
             destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
             dataset_name="comagic",
         )
+        keep_to_this_folder(pipeline)
         load_period(pipeline, client, chosen, begin, end, access)
     if demo:
         show_next_steps(pipeline)
@@ -159,6 +161,16 @@ def load_period(
     return journal
 
 
+def keep_to_this_folder(pipeline: Pipeline) -> None:
+    """Makes dlt's working folder anew if the last run was started in another folder.
+
+    dlt has one working folder for a pipeline's name, wherever it is started. Two copies of this project would go on
+    from each other's cursor, and miss what the other loaded; made anew, it takes the cursor from the destination.
+    """
+    if pipeline.get_local_state_val("initial_cwd") != str(Path.cwd()):
+        pipeline.drop()
+
+
 def finish_interrupted(pipeline: Pipeline) -> None:
     """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else."""
     if pipeline.has_pending_data:
@@ -208,7 +220,7 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
     if any(places) and not fixed:
         return dlt.destinations.duckdb(**how)
-    return dlt.destinations.duckdb(database, **how)
+    return dlt.destinations.duckdb(str(Path.cwd() / database), **how)
 
 
 def file_format(pipeline: Pipeline) -> Any:

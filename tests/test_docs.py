@@ -1,8 +1,14 @@
 """What the README and the configuration say is what the code does."""
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import click
+import pendulum
 import pytest
 import tomlkit
 from click.testing import CliRunner
@@ -10,6 +16,8 @@ from click.testing import CliRunner
 from comagic import settings
 from comagic.catalog import reports
 from comagic.exceptions import BY_MNEMONIC
+from comagic.sandbox import SandboxServer, SyntheticAccount
+from comagic.sandbox.switches import KEY
 from comagic_pipeline import cli
 from tests.conftest import ROOT
 
@@ -71,6 +79,27 @@ def test_the_errors_that_a_person_can_mend_are_in_the_readme() -> None:
     troubles = README.split("## Troubleshooting")[1].split("\n## ")[0]
     for mnemonic in re.findall(r"`(\w+_\w+)`(?:,| \|)", troubles):
         assert mnemonic in {*BY_MNEMONIC, *settings.KNOWN}, mnemonic
+
+
+def test_the_examples_of_the_readme_run(serve: Callable[..., SandboxServer], place: Path) -> None:
+    sandbox = serve(SyntheticAccount(first_day=pendulum.today("UTC").subtract(days=3).date()))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SOURCES__COMAGIC__BASE_URL": sandbox.base_url,
+        "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": KEY,
+    }
+
+    def shown(*command: str) -> str:
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    shown(sys.executable, "-c", example)
+    assert (place / "comagic.duckdb").exists()
+
+    shown(sys.executable, str(ROOT / "comagic_pipeline.py"))
+    (query,) = (block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "SELECT" in block)
+    assert "partition_date" in shown("bash", "-c", query.replace(".venv/bin/python", sys.executable))
 
 
 def test_telemetry_is_off_in_the_committed_configuration() -> None:

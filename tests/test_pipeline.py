@@ -13,6 +13,7 @@ import pytest
 
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+from comagic_pipeline import keep_to_this_folder
 from tests.conftest import ROOT, Warehouse, differences, expected_calls
 
 Serve = Callable[..., SandboxServer]
@@ -80,6 +81,36 @@ def test_key_and_endpoint_in_the_environment_are_enough(run: Run, serve: Serve, 
     with duckdb.connect(str(file), read_only=True) as connection:
         ((calls,),) = connection.execute("SELECT count(*) FROM comagic.calls").fetchall()
     assert calls == len(expected_calls(account, datetime(2000, 1, 1)))
+
+
+def test_two_folders_do_not_go_on_from_each_others_cursor(
+    run: Run, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = recent_account()
+    environment = access_to(serve(account), SOURCES__COMAGIC__LOOKBACK_DAYS="1")
+    early = {"SOURCES__COMAGIC__START_DATE": f"{TODAY - timedelta(days=3)}"}
+    for folder, start in (("one", early), ("two", {}), ("one", early)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        shown = run(**{**environment, **start})
+        assert shown.returncode == 0, shown.stderr
+    starts = Warehouse(tmp_path / "two").query("SELECT min(partition_date) FROM calls")
+    assert starts == [(TODAY - timedelta(days=40),)], "the second folder went on from the first one's cursor"
+    assert f"{TODAY - timedelta(days=1)}" in shown.stdout, "the first folder forgot its own cursor"
+
+
+def test_a_working_folder_left_by_another_folder_is_made_anew(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path)
+    warehouse.load(serve(recent_account(1)))
+    assert "sources" in warehouse.pipeline.state
+    keep_to_this_folder(warehouse.pipeline)
+    assert "sources" in warehouse.pipeline.state
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    keep_to_this_folder(warehouse.pipeline)
+    assert "sources" not in warehouse.pipeline.state
 
 
 def test_login_and_password_are_enough(run: Run, serve: Serve) -> None:
