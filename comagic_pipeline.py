@@ -62,6 +62,7 @@ def cli() -> None:
     Exit codes:  0  all loaded (check: all is right)
                  1  failed
                  2  wrong usage or configuration
+               130  interrupted; what was loaded is kept
     """  # noqa: D301
 
 
@@ -148,7 +149,7 @@ def load_period(
             at = since
             while name not in journal.passes or not journal.passes[name].is_complete:
                 source = comagic_source(
-                    since=at, until=until, journal=journal, client=client, load_package_rows=package_rows, **access
+                    since=at, until=until, journal=journal, client=client, stop_after_rows=package_rows, **access
                 )
                 info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
                 info.raise_on_failed_jobs()

@@ -47,7 +47,7 @@ def comagic_source(
     timezone: Optional[str] = None,
     fields: Any = None,
     user_id: Optional[int] = None,
-    load_package_rows: int = 0,
+    stop_after_rows: int = 0,
     since: Optional[datetime] = None,
     until: Optional[datetime] = None,
     journal: Optional[Journal] = None,
@@ -68,7 +68,7 @@ def comagic_source(
         timezone: IANA name of the account's zone, if `get.account` is not to be believed.
         fields: `all`, or names of fields; the default set is in the catalog.
         user_id: client of an agency; only for agency logins.
-        load_package_rows: stop a run at the first finished window after so many rows; the journal tells whether it
+        stop_after_rows: stop a run at the first finished window after so many rows; the journal tells whether it
             stopped, and the next run goes on from there. 0: never.
         since: wall time at which to begin, instead of the cursor.
         until: wall time before which to end; default: now.
@@ -82,7 +82,7 @@ def comagic_source(
         ConfigurationError: a setting is unknown or wrong; the text begins with its name.
     """
     refuse_unknown_settings()
-    settings = Settings.checked(start_date, lookback_days, window_days, timezone, fields, load_package_rows)
+    settings = Settings.checked(start_date, lookback_days, window_days, timezone, fields, stop_after_rows)
     notes = journal or Journal()
     api = client or DataApiClient(credentials, base_url, user_id)
     for report in reports().values():
@@ -101,13 +101,13 @@ def report_resource(
     selected = settings.selected(report)
 
     # No lag: the lookback is whole days of the account's clock, which load_report counts back.
-    cursor = dlt.sources.incremental[datetime](report.cursor)
+    last_end = dlt.sources.incremental[datetime](report.cursor)
 
     def period() -> Iterator[TDataItems]:
         yield from load_report(report, selected, settings, client, journal, since, until, None)
 
-    def news(start_time: dlt.sources.incremental[datetime] = cursor) -> Iterator[TDataItems]:
-        yield from load_report(report, selected, settings, client, journal, None, until, start_time)
+    def news(cursor: dlt.sources.incremental[datetime] = last_end) -> Iterator[TDataItems]:
+        yield from load_report(report, selected, settings, client, journal, None, until, cursor)
 
     resource = dlt.resource(
         news if since is None else period,

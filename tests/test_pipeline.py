@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import dlt
 import duckdb
 import pendulum
 import pytest
 
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from comagic_pipeline import keep_to_this_folder
+from comagic_pipeline import chosen_destination, keep_to_this_folder
 from tests.conftest import ROOT, Warehouse, differences, expected_calls
 
 Serve = Callable[..., SandboxServer]
@@ -111,6 +112,13 @@ def test_a_working_folder_left_by_another_folder_is_made_anew(
     monkeypatch.chdir(tmp_path / "elsewhere")
     keep_to_this_folder(warehouse.pipeline)
     assert "sources" not in warehouse.pipeline.state
+
+
+def test_duckdb_merges_in_one_transaction_and_one_job_at_a_time() -> None:
+    pipeline = dlt.pipeline("any", destination=chosen_destination(None, "any.duckdb", fixed=False))
+    with pipeline.destination_client() as client:
+        assert client.capabilities.supports_transactions
+        assert client.capabilities.max_parallel_load_jobs == 1
 
 
 def test_login_and_password_are_enough(run: Run, serve: Serve) -> None:

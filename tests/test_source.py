@@ -224,7 +224,7 @@ def test_a_long_load_in_packages_equals_one_in_one(serve: Serve, warehouse: Ware
     journal = Journal()
     runs = 0
     while runs == 0 or not journal.passes["calls"].is_complete:
-        warehouse.load(sandbox, start_date=days_ago(45).date(), load_package_rows=100, window_days=3, journal=journal)
+        warehouse.load(sandbox, start_date=days_ago(45).date(), stop_after_rows=100, window_days=3, journal=journal)
         runs += 1
     assert runs > 4
     assert differences(warehouse.calls(), expected_calls(account, days_ago(50))) == []
@@ -242,7 +242,7 @@ def test_a_pass_that_stops_in_the_lookback_does_not_move_the_cursor_back(serve: 
     sandbox = serve(recent_account())
     warehouse.load(sandbox, start_date=days_ago(30).date())
     before = cursor_of(warehouse)
-    warehouse.load(sandbox, load_package_rows=10)
+    warehouse.load(sandbox, stop_after_rows=10)
     assert cursor_of(warehouse) == before
     warehouse.load(sandbox)
     assert cursor_of(warehouse) > before

@@ -63,7 +63,7 @@ def measure_pipeline(access: dict[str, str], folder: Path, until: datetime) -> d
     while not journal.passes or not journal.passes["calls"].is_complete:
         source = comagic_source(
             credentials, start_date=FIRST_DAY, until=until, journal=journal, client=client,
-            window_days=1, load_package_rows=LOAD_PACKAGE_ROWS,
+            window_days=1, stop_after_rows=LOAD_PACKAGE_ROWS,
         )  # fmt: skip
         extract = partial(pipeline.extract, source, loader_file_format=file_format(pipeline))
         steps: tuple[Callable[[], Any], ...] = (extract, pipeline.normalize, pipeline.load)
