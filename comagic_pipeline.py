@@ -21,6 +21,7 @@ import dlt
 import pendulum
 from dlt import Pipeline
 from dlt.common.destination import Destination
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
@@ -36,6 +37,10 @@ from comagic.summary import count_rows, new_columns, show_answer, show_load, sho
 DATABASE = "comagic_pipeline.duckdb"
 DEMO_DATABASE = "comagic_demo.duckdb"
 DEMO_DAYS = 120
+
+DUCKDB_MEMORY = {"memory_limit": "256MB", "threads": 1, "preserve_insertion_order": False}
+"""Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
+long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -215,13 +220,12 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     if chosen.split(".")[-1] != "duckdb":
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
-    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
-    # Without supports_transactions a merge is several commits, and a reader in between sees half of it. One load job at
-    # a time: DuckDB is as fast, and memory does not grow with the threads that come and go.
+    # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
     how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
     if any(places) and not fixed:
         return dlt.destinations.duckdb(**how)
-    return dlt.destinations.duckdb(str(Path.cwd() / database), **how)
+    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
+    return dlt.destinations.duckdb(DuckDbCredentials(str(Path.cwd() / database), global_config=DUCKDB_MEMORY), **how)
 
 
 def file_format(pipeline: Pipeline) -> Any:
@@ -263,16 +267,20 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        err.print("Interrupted. What was loaded is kept; the next run goes on from there.")
-        sys.exit(130)
-    except Exception as error:
-        sentence = explain(error)
-        if not sentence:
-            raise
-        err.print("Error:", style="red", end=" ")
-        err.print(sentence, markup=False, highlight=False)
-        sys.exit(exit_code(error))
+    except click.Abort:
+        end_with(KeyboardInterrupt())
+    except (Exception, KeyboardInterrupt) as error:
+        end_with(error)
+
+
+def end_with(error: BaseException) -> None:
+    """Ends the program with a sentence and the exit code, or lets a fault of its own end it with a traceback."""
+    sentence = explain(error)
+    if not sentence:
+        raise error
+    err.print("Error:", style="red", end=" ")
+    err.print(sentence, markup=False, highlight=False)
+    sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class DataApiClient:
             retry=retry_if_exception_type((BadAnswerError, InternalError)),
             stop=stop_after_attempt(runtime.request_max_attempts),
             wait=wait_exponential(multiplier=runtime.request_backoff_factor, max=runtime.request_max_retry_delay),
-            sleep=sleep,
+            sleep=self._wait,
             reraise=True,
         )
 
@@ -147,18 +147,14 @@ class DataApiClient:
 
     def _call(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
         """Calls a method and returns what `read` makes of its result; waits for the minute's points if need be."""
-        began = time.perf_counter()
-        try:
-            for _ in range(MAX_MINUTE_WAITS):
-                try:
-                    return self._call_in_session(method, params, read)
-                except LimitExceededError as spent:
-                    if self._day_is_spent(spent):
-                        raise
-                    self._sleep(self._minute_reset())
-            return self._call_in_session(method, params, read)
-        finally:
-            self.usage.seconds += time.perf_counter() - began
+        for _ in range(MAX_MINUTE_WAITS):
+            try:
+                return self._call_in_session(method, params, read)
+            except LimitExceededError as spent:
+                if self._day_is_spent(spent):
+                    raise
+                self._wait(self._minute_reset())
+        return self._call_in_session(method, params, read)
 
     def _call_in_session(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
         """Makes the call; where a session has ended, logs in once and makes it again."""
@@ -204,6 +200,7 @@ class DataApiClient:
 
     def _posted(self, method: str, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json; charset=UTF-8", "User-Agent": "comagic-dlt"}
+        began = time.perf_counter()
         try:
             answer = self._session.post(self.base_url, data=body, headers=headers, allow_redirects=False)
         except HTTPError as error:
@@ -217,12 +214,18 @@ class DataApiClient:
                 f"{method}: {self.base_url} cannot be reached ({_reason(error)}). "
                 "Check sources.comagic.base_url and the network."
             ) from None
+        finally:
+            self.usage.seconds += time.perf_counter() - began
         if answer.status_code != HTTPStatus.OK:
             raise UnreachableError(
                 f"{method}: {self.base_url} answered HTTP {answer.status_code}, which the API does not do. "
                 "Check sources.comagic.base_url."
             )
         return answer.content
+
+    def _wait(self, seconds: float) -> None:
+        self.usage.seconds += seconds
+        self._sleep(seconds)
 
     def _day_is_spent(self, spent: LimitExceededError) -> bool:
         return spent.kind == "day" or self.usage.limits.get("day_remaining") == 0

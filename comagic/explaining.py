@@ -12,7 +12,7 @@ from dlt.common.destination.exceptions import (
     InvalidDestinationReference,
     UnknownDestinationModule,
 )
-from dlt.common.exceptions import DltException, MissingDependencyException
+from dlt.common.exceptions import DltException, MissingDependencyException, SignalReceivedException
 from dlt.normalize.exceptions import NormalizeJobFailed
 
 from comagic.exceptions import ComagicError, ConfigurationError
@@ -20,6 +20,9 @@ from comagic.settings import NO_ACCESS
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+INTERRUPTED = "Interrupted. What was loaded is kept; the next run goes on from there."
 
 
 def explain(error: BaseException) -> str:
@@ -35,7 +38,9 @@ def explain(error: BaseException) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """2 for wrong usage or configuration, 1 for everything else that failed."""
+    """130 for an interruption, 2 for wrong usage or configuration, 1 for everything else that failed."""
+    if any(isinstance(cause, (KeyboardInterrupt, SignalReceivedException)) for cause in causes(error)):
+        return EXIT_INTERRUPTED
     wrong = (
         ConfigurationError,
         ConfigFieldMissingException,
@@ -91,6 +96,8 @@ def _brief(error: BaseException) -> str:
 
 SENTENCES: Sequence[Tuple[Type[BaseException], Callable[[Any], str]]] = (
     (ComagicError, str),
+    (KeyboardInterrupt, lambda _: INTERRUPTED),
+    (SignalReceivedException, lambda _: INTERRUPTED),
     (ConfigFieldMissingException, _missing),
     (ConfigValueCannotBeCoercedException, _misfit),
     (

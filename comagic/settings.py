@@ -32,7 +32,7 @@ BASE_URL = BRANDS["CoMagic"]
 START_DATE = "2024-01-01"
 LOOKBACK_DAYS = 14
 WINDOW_DAYS = 7
-LOAD_PACKAGE_ROWS = 20_000
+LOAD_PACKAGE_ROWS = 50_000
 
 MAX_LIMIT = 10_000
 """Rows of one answer, at most (vendor's manual)."""

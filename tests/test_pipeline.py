@@ -1,6 +1,7 @@
 """The command line as a user runs it: a process of its own, the sandbox, a DuckDB file."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,29 @@ def test_a_load_killed_half_way_is_finished_by_the_next(serve: Serve, run: Run, 
     assert shown.returncode == 0, shown.stderr
     assert differences(Warehouse(place).calls(), expected_calls(account, datetime(2000, 1, 1))) == []
     assert sandbox.requests - asked < 20, "the second run began from the beginning"
+
+
+def test_an_interrupted_load_says_so_and_is_finished_by_the_next(serve: Serve, run: Run, place: Path) -> None:
+    account = recent_account()
+    child: list[subprocess.Popen[str]] = []
+
+    def interrupt(request: int) -> None:
+        if request == 4:
+            child[0].send_signal(signal.SIGINT)
+
+    sandbox = serve(account, before_answer=interrupt)
+    environment = access_to(sandbox)
+    child.append(
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT)], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        )
+    )
+    _, told = child[0].communicate(timeout=120)
+    assert (child[0].returncode, "the next run goes on" in told) == (130, True), told
+    assert "Traceback" not in told
+    shown = run(**environment)
+    assert shown.returncode == 0, shown.stderr
+    assert differences(Warehouse(place).calls(), expected_calls(account, datetime(2000, 1, 1))) == []
 
 
 @pytest.mark.parametrize(
