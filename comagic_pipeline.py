@@ -22,6 +22,7 @@ import pendulum
 from dlt import Pipeline
 from dlt.common.destination import Destination
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
@@ -178,10 +179,21 @@ def keep_to_this_folder(pipeline: Pipeline) -> None:
 
 
 def finish_interrupted(pipeline: Pipeline) -> None:
-    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else."""
-    if pipeline.has_pending_data:
-        err.print("Finishing the load package of an interrupted run first.")
+    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
+
+    A package with rows that dlt cannot prepare would stand in the way of every run to come. It never reached the
+    destination, nor did its cursor; so it goes, and its rows are read again.
+    """
+    if not pipeline.has_pending_data:
+        return
+    err.print("Finishing the load package of an interrupted run first.")
+    try:
         pipeline.run()
+    except PipelineStepFailed as failed:
+        if failed.step != "normalize":
+            raise
+        err.print("It cannot be finished; its rows are read again.")
+        pipeline.drop()
 
 
 def chosen_resources(names: Tuple[str, ...]) -> List[str]:

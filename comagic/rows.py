@@ -3,7 +3,7 @@
 from datetime import datetime, tzinfo
 from typing import Any, Dict, List
 
-from comagic.catalog import TIME, Field, Report
+from comagic.catalog import LIST, TIME, Field, Report
 from comagic.exceptions import BadAnswerError
 from comagic.reading import Row
 
@@ -25,7 +25,7 @@ class RowShaper:
         self._report = report
         self._zone = zone
         self._times = [of.name for of in report.fields.values() if of.type == TIME]
-        self._lists = {of.name: _times(of) for of in report.fields.values() if of.children}
+        self._lists = {of.name: _times(of) for of in report.fields.values() if of.type == LIST}
 
     def shape(self, rows: List[Row]) -> List[Row]:
         """Returns the rows shaped, in the same order."""
@@ -38,7 +38,7 @@ class RowShaper:
                 shaped[name] = self._aware(name, shaped)
         for name, times in self._lists.items():
             if name in shaped:
-                shaped[name] = [self._shaped_item(item, times) for item in shaped[name] if item is not None]
+                shaped[name] = [self._shaped_item(item, times) for item in self._items(name, shaped)]
         shaped["partition_date"] = shaped[self._report.cursor].date()
         return shaped
 
@@ -50,6 +50,11 @@ class RowShaper:
             if name in shaped:
                 shaped[name] = self._aware(name, shaped)
         return shaped
+
+    def _items(self, name: str, of: Row) -> List[Any]:
+        if not isinstance(of[name], list):
+            raise BadAnswerError(f"{self._report.method}: {name} is {of[name]!r}, not a list.")
+        return [item for item in of[name] if item is not None]
 
     def _aware(self, name: str, of: Dict[str, Any]) -> datetime:
         try:

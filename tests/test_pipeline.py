@@ -166,6 +166,31 @@ def test_a_load_killed_half_way_is_finished_by_the_next(serve: Serve, run: Run, 
     assert sandbox.requests - asked < 20, "the second run began from the beginning"
 
 
+@pytest.mark.parametrize("first_load", [True, False])
+def test_a_changed_type_stops_the_load_until_the_field_is_left_out(
+    run: Run, serve: Serve, place: Path, first_load: bool
+) -> None:
+    account = recent_account()
+    environment = access_to(serve(account))
+    if not first_load:
+        assert run(**environment).returncode == 0
+    key = next(iter(expected_calls(account, datetime.combine(TODAY - timedelta(days=5), datetime.min.time()))))
+    account.change(key, talk_duration="long")
+    for _ in range(2):
+        shown = run(**environment)
+        assert (shown.returncode, "talk_duration" in shown.stderr) == (1, True), shown.stderr
+        assert "sources.comagic.fields" in shown.stderr
+        assert "Traceback" not in shown.stderr
+    shown = run(**environment, SOURCES__COMAGIC__FIELDS="is_lost")
+    assert shown.returncode == 0, shown.stderr
+    loaded = Warehouse(place).query("SELECT count(DISTINCT id), count(*) FROM calls")
+    assert loaded == [(len(expected_calls(account, datetime(2000, 1, 1))),) * 2]
+    account.change(key, talk_duration=5)
+    shown = run(**environment)
+    assert shown.returncode == 0, shown.stderr
+    assert Warehouse(place).query(f"SELECT talk_duration FROM calls WHERE id = {key}") == [(5,)]
+
+
 def test_an_interrupted_load_says_so_and_is_finished_by_the_next(serve: Serve, run: Run, place: Path) -> None:
     account = recent_account()
     child: list[subprocess.Popen[str]] = []

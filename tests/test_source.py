@@ -188,6 +188,14 @@ def test_a_changed_type_stops_the_load_and_names_the_column(
         warehouse.load(sandbox, start_date=days_ago(20).date())
 
 
+@pytest.mark.parametrize("field", ["tags", "attributes"])
+def test_a_list_that_is_none_stops_the_load(serve: Serve, warehouse: Warehouse, field: str) -> None:
+    account = recent_account()
+    account.change(next(iter(expected_calls(account, days_ago(2)))), **{field: "text"})
+    with pytest.raises(Exception, match=f"{field} is 'text', not a list"):
+        warehouse.load(serve(account), start_date=days_ago(3).date())
+
+
 def test_text_survives_as_it_is(serve: Serve, warehouse: Warehouse) -> None:
     account = SyntheticAccount(calls_per_day=0, bursts=[(datetime(2026, 3, 1, 12), 1)])
     (key,) = expected_calls(account, datetime(2026, 3, 1), datetime(2026, 3, 2))
