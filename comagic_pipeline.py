@@ -39,7 +39,7 @@ DATABASE = "comagic_pipeline.duckdb"
 DEMO_DATABASE = "comagic_demo.duckdb"
 DEMO_DAYS = 120
 
-DUCKDB_MEMORY = {"memory_limit": "256MB", "threads": 1, "preserve_insertion_order": False}
+DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
 long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
 
