@@ -141,7 +141,7 @@ def load_period(
     since: Optional[datetime],
     until: Optional[datetime],
     access: Dict[str, Any],
-) -> Journal:
+) -> None:
     """Runs the pipeline, a bounded load package at a time, until the whole period is loaded, and shows the summary."""
     began = time.monotonic()
     journal = Journal()
@@ -165,7 +165,6 @@ def load_period(
                 at = since and journal.passes[name].position
     show_load(out, journal, tables, client.usage, time.monotonic() - began)
     show_new_columns(out, added)
-    return journal
 
 
 def keep_to_this_folder(pipeline: Pipeline) -> None:
@@ -174,8 +173,13 @@ def keep_to_this_folder(pipeline: Pipeline) -> None:
     dlt has one working folder for a pipeline's name, wherever it is started. Two copies of this project would go on
     from each other's cursor, and miss what the other loaded; made anew, it takes the cursor from the destination.
     """
-    if pipeline.get_local_state_val("initial_cwd") != str(Path.cwd()):
+    if pipeline.get_local_state_val("initial_cwd") != str(this_folder()):
         pipeline.drop()
+
+
+def this_folder() -> Path:
+    """Where the program was started, as dlt sees it (DLT_LOCAL_DIR may say otherwise): the DuckDB file's folder."""
+    return Path(dlt.current.run_context().local_dir).absolute()
 
 
 def finish_interrupted(pipeline: Pipeline) -> None:
@@ -237,7 +241,7 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     if any(places) and not fixed:
         return dlt.destinations.duckdb(**how)
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
-    return dlt.destinations.duckdb(DuckDbCredentials(str(Path.cwd() / database), global_config=DUCKDB_MEMORY), **how)
+    return dlt.destinations.duckdb(DuckDbCredentials(str(this_folder() / database), global_config=DUCKDB_MEMORY), **how)
 
 
 def file_format(pipeline: Pipeline) -> Any:
