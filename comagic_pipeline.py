@@ -148,6 +148,7 @@ def load_period(
     package_rows = configured_settings().load_package_rows
     tables: Counter[str] = Counter()
     added: List[str] = []
+    place = ""
     with Display(err, journal, client.usage) as display:
         pipeline.collector = display.collector
         finish_interrupted(pipeline)
@@ -161,9 +162,10 @@ def load_period(
                 info.raise_on_failed_jobs()
                 count_rows(pipeline, tables)
                 added += new_columns(info, list(reports().values()))
+                place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"
                 display.line()
                 at = since and journal.passes[name].position
-    show_load(out, journal, tables, client.usage, time.monotonic() - began)
+    show_load(out, journal, tables, place, client.usage, time.monotonic() - began)
     show_new_columns(out, added)
 
 
@@ -269,9 +271,11 @@ def show_next_steps(pipeline: Pipeline) -> None:
     """Shows what the demo's rows are good for, and what to do next."""
     show_answer(out, pipeline)
     out.print("\nRun it again: only what is new or may have changed is read. Then your own account:")
-    out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and put your key in")
-    out.print("  2. python comagic_pipeline.py check")
-    out.print("  3. python comagic_pipeline.py")
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"
+    out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and put your key in", highlight=False)
+    out.print(f"  2. {shown} comagic_pipeline.py check", highlight=False)
+    out.print(f"  3. {shown} comagic_pipeline.py", highlight=False)
 
 
 def main() -> None:

@@ -29,8 +29,10 @@ LIMIT 12
 DIFFERENCES_SHOWN = 5
 
 
-def show_load(console: Console, journal: Journal, tables: Mapping[str, int], usage: Usage, seconds: float) -> None:
-    """Shows what was loaded: period, rows a table, calls of the API, what is left of its budget, time, differences."""
+def show_load(
+    console: Console, journal: Journal, tables: Mapping[str, int], place: str, usage: Usage, seconds: float
+) -> None:
+    """Shows what was loaded: period, rows a table, where, API calls, what is left of the budget, time, differences."""
     for name, of in journal.passes.items():
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
         console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows)", highlight=False)
@@ -41,6 +43,7 @@ def show_load(console: Console, journal: Journal, tables: Mapping[str, int], usa
         for table, rows in tables.items():
             shown.add_row(table, f"{rows:,}")
         console.print(shown)
+        console.print(f"in {place}", markup=False, highlight=False)
     else:
         console.print("No rows came.")
     console.print(f"{usage.total} API calls{_budget_left(usage)}, {seconds:.1f} s.", highlight=False)
