@@ -32,7 +32,7 @@ from comagic.client import DataApiClient, open_client
 from comagic.display import Display
 from comagic.explaining import EXIT_FAILED, exit_code, explain
 from comagic.journal import Journal
-from comagic.settings import configured_settings, parse_moment
+from comagic.settings import configured_settings, forget_bare_variables, parse_moment
 from comagic.summary import count_rows, new_columns, show_answer, show_load, show_new_columns
 
 DATABASE = "comagic_pipeline.duckdb"
@@ -280,6 +280,7 @@ def show_next_steps(pipeline: Pipeline) -> None:
 
 def main() -> None:
     """Runs the command line; a person's mistake ends in a sentence, not in a traceback."""
+    forget_bare_variables()
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

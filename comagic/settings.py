@@ -235,6 +235,16 @@ def refuse_unknown_settings() -> None:
             raise ConfigurationError(f"{where}: there is no such setting{_near(wrong, known)}.")
 
 
+def forget_bare_variables() -> None:
+    """Takes variables such as `TIMEZONE`, `USER_ID` or `ACCESS_TOKEN` out of this process's environment.
+
+    dlt takes a setting from a variable of its bare name as well. A container's `TIMEZONE=UTC` would then shift every
+    call, and another service's `ACCESS_TOKEN` would be sent to this one; nobody who set them meant that.
+    """
+    for name in (KNOWN - {"credentials"}) | KNOWN_CREDENTIALS | {"since", "until", "stop_after_rows"}:
+        os.environ.pop(name.upper(), None)
+
+
 def _configured_keys() -> Iterable[str]:
     prefix = "SOURCES__COMAGIC__"
     for variable in os.environ:

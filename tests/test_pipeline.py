@@ -325,6 +325,18 @@ def test_fields_in_the_environment_in_any_form(run: Run, serve: Serve, place: Pa
     assert {name for (name,) in columns} == {"id", "start_time", "is_lost", "partition_date", "_dlt_id", "_dlt_load_id"}
 
 
+def test_bare_variables_of_the_machine_mean_nothing(run: Run, serve: Serve) -> None:
+    bare = {"TIMEZONE": "UTC", "USER_ID": "abc", "FIELDS": "x", "ACCESS_TOKEN": "hunter2", "START_DATE": "soon"}
+    sandbox = serve(recent_account(1))
+    shown = run("check", **access_to(sandbox), **bare)
+    assert (shown.returncode, "overridden" in shown.stdout) == (0, False), shown.stderr
+    environment = access_to(sandbox)
+    del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
+    requests = sandbox.requests
+    assert run("check", **environment, **bare).returncode == 2
+    assert sandbox.requests == requests, "another service's token was sent"
+
+
 def test_a_mistake_in_a_file_is_named_too(run: Run, serve: Serve, place: Path) -> None:
     (place / ".dlt").mkdir()
     (place / ".dlt" / "config.toml").write_text("[sources.comagic]\nlookback_day = 3\n")
