@@ -3,45 +3,57 @@
     python comagic_pipeline.py --demo    try it: a synthetic account, a DuckDB file, no account needed
     python comagic_pipeline.py check     is the access right?
     python comagic_pipeline.py           load what is new since the last run
+    python comagic_pipeline.py status    how fresh is the destination?
     python comagic_pipeline.py --help    all that it can do
 
 Settings are in .dlt/config.toml, the access in .dlt/secrets.toml, or both in environment variables.
 """
 
+import signal
 import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple, cast
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import click
 import dlt
 import pendulum
 from dlt import Pipeline
-from dlt.common.destination import Destination
-from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.common.exceptions import SignalReceivedException
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import reports
 from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
+from comagic.deadline import Deadline
+from comagic.destinations import chosen_destination, file_format
 from comagic.display import Display
-from comagic.explaining import EXIT_FAILED, exit_code, explain
+from comagic.explaining import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from comagic.journal import Journal
-from comagic.settings import configured_settings, forget_bare_variables, parse_moment
-from comagic.summary import count_rows, new_columns, show_answer, show_load, show_new_columns
+from comagic.notifying import Notifier, configured_notifier
+from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment
+from comagic.status import statuses
+from comagic.summary import (
+    count_rows,
+    new_columns,
+    show_answer,
+    show_load,
+    show_new_columns,
+    show_status,
+    summary_line,
+)
+from comagic.working_folder import finish_interrupted, keep_to_this_folder, sole_run
 
 DATABASE = "comagic_pipeline.duckdb"
 DEMO_DATABASE = "comagic_demo.duckdb"
 DEMO_DAYS = 120
-
-DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
-"""Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
-long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
+DATASET = "comagic"
+RESERVE = 1.5
+"""The next load package may take so much longer than the last, where there is a deadline."""
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -65,10 +77,12 @@ def cli() -> None:
     of the same names override both (SOURCES__COMAGIC__START_DATE, say).
 
     \b
-    Exit codes:  0  all loaded (check: all is right)
-                 1  failed
+    Exit codes:  0  all loaded (check: all is right; status: fresh enough)
+                 1  failed (status: too old)
                  2  wrong usage or configuration
-               130  interrupted; what was loaded is kept
+                75  stopped early, by --max-minutes, a spent budget of API calls or SIGTERM;
+                    what was loaded is kept, the next run goes on
+               130  interrupted; the same
     """  # noqa: D301
 
 
@@ -87,9 +101,21 @@ def cli() -> None:
     metavar="NAME",
     help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
 )
+@click.option(
+    "--max-minutes",
+    metavar="N",
+    type=float,
+    help="Stop in time to be done after so many minutes, keep what was loaded, end with 75. "
+    "Default: the setting max_minutes, else no limit.",
+)
 @click.option("--demo", is_flag=True, help=f"Load a synthetic account, served on this machine, into {DEMO_DATABASE}.")
 def load(
-    since: Optional[str], until: Optional[str], names: Tuple[str, ...], destination: Optional[str], demo: bool
+    since: Optional[str],
+    until: Optional[str],
+    names: Tuple[str, ...],
+    destination: Optional[str],
+    max_minutes: Optional[float],
+    demo: bool,
 ) -> None:
     """Load what is new since the last run, and the lookback again.
 
@@ -98,18 +124,35 @@ def load(
     """
     chosen = chosen_resources(names)
     begin, end = chosen_period(since, until)
+    journal = Journal()
     with ExitStack() as stack:
+        stack.enter_context(told(journal, configured_notifier()))
+        limit = minutes("--max-minutes", max_minutes) if max_minutes is not None else configured_settings().max_minutes
         access = stack.enter_context(demo_account()) if demo else {}
-        client = open_client(**{name: access[name] for name in ("credentials", "base_url") if name in access})
-        pipeline = dlt.pipeline(
-            pipeline_name="comagic_demo" if demo else "comagic",
-            destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
-            dataset_name="comagic",
+        client = open_client(
+            deadline=Deadline(limit), **{name: access[name] for name in ("credentials", "base_url") if name in access}
         )
+        pipeline = opened_pipeline(destination, demo)
+        stack.enter_context(sole_run(pipeline))
         keep_to_this_folder(pipeline)
-        load_period(pipeline, client, chosen, begin, end, access)
+        load_period(pipeline, client, journal, chosen, begin, end, access)
     if demo:
         show_next_steps(pipeline)
+
+
+@cli.command()
+@click.option("--destination", metavar="NAME", help="As for load.")
+@click.option("--max-age-hours", metavar="H", type=float, help="Exit with 1 if the last loaded moment is older.")
+@click.option("--demo", is_flag=True, help=f"Of the demo's {DEMO_DATABASE}.")
+def status(destination: Optional[str], max_age_hours: Optional[float], demo: bool) -> None:
+    """Show how fresh the destination is: last loaded moment, age, rows, the last run.
+
+    It asks the destination and nothing else, so it works on any machine that can read it.
+    """
+    pipeline = opened_pipeline(destination, demo)
+    is_fresh = show_status(out, statuses(pipeline.destination, DATASET), max_age_hours)
+    if not is_fresh:
+        sys.exit(EXIT_FAILED)
 
 
 @cli.command()
@@ -134,72 +177,82 @@ def check() -> None:
         sys.exit(EXIT_FAILED)
 
 
+def opened_pipeline(destination: Optional[str], demo: bool) -> Pipeline:
+    """The pipeline that the commands share."""
+    pipeline = dlt.pipeline(
+        pipeline_name="comagic_demo" if demo else "comagic",
+        destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
+        dataset_name=DATASET,
+    )
+    # A signal ends the run at once: what is under way is done again by the next run. Telling of it is done by `told`.
+    pipeline.runtime_config.intercept_signals = False
+    pipeline.runtime_config.slack_incoming_hook = None
+    return pipeline
+
+
 def load_period(
     pipeline: Pipeline,
     client: DataApiClient,
+    journal: Journal,
     names: List[str],
     since: Optional[datetime],
     until: Optional[datetime],
     access: Dict[str, Any],
 ) -> None:
-    """Runs the pipeline, a bounded load package at a time, until the whole period is loaded, and shows the summary."""
+    """Runs the pipeline, a bounded load package at a time, until the whole period is loaded, and shows the summary.
+
+    Raises:
+        ComagicError: what ended the load before; what was loaded until then is kept and shown.
+    """
     began = time.monotonic()
-    journal = Journal()
     package_rows = configured_settings().load_package_rows
     tables: Counter[str] = Counter()
     added: List[str] = []
     place = ""
     with Display(err, journal, client.usage) as display:
         pipeline.collector = display.collector
-        finish_interrupted(pipeline)
+        finish_interrupted(pipeline, lambda sentence: err.print(sentence, highlight=False))
         for name in names:
-            at = since
-            while name not in journal.passes or not journal.passes[name].is_complete:
+            while not journal.first_error and not journal.is_complete(name):
                 source = comagic_source(
-                    since=at, until=until, journal=journal, client=client, stop_after_rows=package_rows, **access
+                    since=since, until=until, journal=journal, client=client, stop_after_rows=package_rows, **access
                 )
                 info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
                 info.raise_on_failed_jobs()
                 count_rows(pipeline, tables)
                 added += new_columns(info, list(reports().values()))
                 place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"
+                client.deadline.keep_back(finishing_seconds(pipeline))
                 display.line()
-                at = since and journal.passes[name].position
     show_load(out, journal, tables, place, client.usage, time.monotonic() - began)
     show_new_columns(out, added)
+    if journal.first_error:
+        raise journal.first_error
 
 
-def keep_to_this_folder(pipeline: Pipeline) -> None:
-    """Makes dlt's working folder anew if the last run was started in another folder.
-
-    dlt has one working folder for a pipeline's name, wherever it is started. Two copies of this project would go on
-    from each other's cursor, and miss what the other loaded; made anew, it takes the cursor from the destination.
-    """
-    if pipeline.get_local_state_val("initial_cwd") != str(this_folder()):
-        pipeline.drop()
+def finishing_seconds(pipeline: Pipeline) -> float:
+    """How long the last load package took after it had been read, with a reserve."""
+    steps = pipeline.last_trace.steps if pipeline.last_trace else []
+    ended = [step for step in steps if step.step in ("normalize", "load")]
+    return sum((step.finished_at - step.started_at).total_seconds() for step in ended) * RESERVE
 
 
-def this_folder() -> Path:
-    """Where the program was started, as dlt sees it (DLT_LOCAL_DIR may say otherwise): the DuckDB file's folder."""
-    return Path(dlt.current.run_context().local_dir).absolute()
-
-
-def finish_interrupted(pipeline: Pipeline) -> None:
-    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
-
-    A package with rows that dlt cannot prepare would stand in the way of every run to come. It never reached the
-    destination, nor did its cursor; so it goes, and its rows are read again.
-    """
-    if not pipeline.has_pending_data:
-        return
-    err.print("Finishing the load package of an interrupted run first.")
+@contextmanager
+def told(journal: Journal, notifier: Notifier) -> Iterator[None]:
+    """Tells, where the configuration says so, how the `with` block ended; an interruption is somebody's wish."""
+    outcome, text = "succeeded", ""
     try:
-        pipeline.run()
-    except PipelineStepFailed as failed:
-        if failed.step != "normalize":
-            raise
-        err.print("It cannot be finished; its rows are read again.")
-        pipeline.drop()
+        yield
+    except Exception as error:
+        outcome = "stopped early" if exit_code(error) == EXIT_EARLY else "failed"
+        text = explain(error) or f"{type(error).__name__}"
+        raise
+    finally:
+        ended = sys.exc_info()[1]
+        if (outcome == "failed" or notifier.on_success) and (ended is None or isinstance(ended, Exception)):
+            message = f"CoMagic load {outcome}: {text} {summary_line(journal)}"
+            for problem in notifier.tell(outcome, "comagic", message):
+                err.print(f"Warning: {problem}", style="yellow", highlight=False)
 
 
 def chosen_resources(names: Tuple[str, ...]) -> List[str]:
@@ -223,32 +276,6 @@ def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[
     if begin and end and begin >= end:
         raise click.UsageError(f"--since {since} is not before --until {until}.")
     return begin, end
-
-
-def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Destination[Any, Any]:
-    """The destination by name, or by dlt's own configuration; DuckDB by default.
-
-    Args:
-        name: what --destination says.
-        database: file for DuckDB, relative to the current folder, where the configuration names none.
-        fixed: use that file whatever the configuration says.
-    """
-    configured: Any = dlt.config.get("destination_type")
-    chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
-    if chosen.split(".")[-1] != "duckdb":
-        return cast(Destination[Any, Any], Destination.from_reference(chosen))
-    places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
-    # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
-    how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
-    if any(places) and not fixed:
-        return dlt.destinations.duckdb(**how)
-    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
-    return dlt.destinations.duckdb(DuckDbCredentials(str(this_folder() / database), global_config=DUCKDB_MEMORY), **how)
-
-
-def file_format(pipeline: Pipeline) -> Any:
-    """Parquet for DuckDB, where dlt's default is a hundred times slower; dlt's choice elsewhere."""
-    return "parquet" if pipeline.destination.destination_name == "duckdb" else None
 
 
 @contextmanager
@@ -281,6 +308,7 @@ def show_next_steps(pipeline: Pipeline) -> None:
 def main() -> None:
     """Runs the command line; a person's mistake ends in a sentence, not in a traceback."""
     forget_bare_variables()
+    signal.signal(signal.SIGTERM, terminate)
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:
@@ -294,14 +322,21 @@ def main() -> None:
         end_with(error)
 
 
+def terminate(number: int, _: Any) -> None:
+    """Ends the run at SIGTERM: what is committed is kept, the rest is done again by the next run."""
+    raise SignalReceivedException(number)
+
+
 def end_with(error: BaseException) -> None:
     """Ends the program with a sentence and the exit code, or lets a fault of its own end it with a traceback."""
     sentence = explain(error)
     if not sentence:
         raise error
-    err.print("Error:", style="red", end=" ")
+    code = exit_code(error)
+    title, style = ("Stopped early:", "yellow") if code == EXIT_EARLY else ("Error:", "red")
+    err.print(title, style=style, end=" ")
     err.print(sentence, markup=False, highlight=False)
-    sys.exit(exit_code(error))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

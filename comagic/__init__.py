@@ -6,20 +6,22 @@ dlt, which does the schema, the child tables, the state and the merge.
 """
 
 from datetime import datetime
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Union
 
 import dlt
 import pendulum
-from dlt.common.schema.typing import TColumnSchema
-from dlt.common.typing import TDataItems
+from dlt.common.typing import TDataItems, TSecretStrValue
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
 from comagic.catalog import LIST, Field, Report, reports
 from comagic.client import DataApiClient
+from comagic.columns import columns
 from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
+from comagic.load_windows import declare_load_windows, load_window
+from comagic.privacy import Privacy
 from comagic.reading import WindowReader, WindowResult
 from comagic.rows import RowShaper
 from comagic.settings import (
@@ -29,9 +31,10 @@ from comagic.settings import (
     START_DATE,
     WINDOW_DAYS,
     Settings,
+    configured_settings,
     parse_zone,
-    refuse_unknown_settings,
 )
+from comagic.unfinished import UnfinishedPass
 from comagic.windows import day_start, plan_windows, to_instant, to_wall
 
 __all__ = ["ComagicError", "ConfigurationError", "Journal", "KeyCredentials", "LoginCredentials", "comagic_source"]
@@ -46,6 +49,9 @@ def comagic_source(
     window_days: int = WINDOW_DAYS,
     timezone: Optional[str] = None,
     fields: Any = None,
+    exclude_fields: Any = None,
+    pseudonymize_fields: Any = None,
+    pseudonym_key: Optional[TSecretStrValue] = None,
     user_id: Optional[int] = None,
     stop_after_rows: int = 0,
     since: Optional[datetime] = None,
@@ -67,12 +73,16 @@ def comagic_source(
         window_days: length of one query's period, 1 to 90.
         timezone: IANA name of the account's zone, if `get.account` is not to be believed.
         fields: `all`, or names of fields; the default set is in the catalog.
+        exclude_fields: names of fields that are left out, `list.field` for one of a list's objects.
+        pseudonymize_fields: names of text fields whose values are replaced by pseudonyms.
+        pseudonym_key: the secret key of the pseudonyms, at least 16 characters.
         user_id: client of an agency; only for agency logins.
         stop_after_rows: stop a run at the first finished window after so many rows; the journal tells whether it
             stopped, and the next run goes on from there. 0: never.
         since: wall time at which to begin, instead of the cursor.
         until: wall time before which to end; default: now.
-        journal: takes notes of the windows that were read.
+        journal: takes notes of the windows that were read. With it, an error of the API or a deadline in the middle
+            of a pass ends the run in order, and what was read before is kept: look at `journal.first_error`.
         client: an open client, to share its session and its account between runs.
 
     Returns:
@@ -81,19 +91,27 @@ def comagic_source(
     Raises:
         ConfigurationError: a setting is unknown or wrong; the text begins with its name.
     """
-    refuse_unknown_settings()
-    settings = Settings.checked(start_date, lookback_days, window_days, timezone, fields, stop_after_rows)
-    notes = journal or Journal()
+    settings = configured_settings(
+        start_date=start_date,
+        lookback_days=lookback_days,
+        window_days=window_days,
+        timezone=timezone,
+        fields=fields,
+        exclude_fields=exclude_fields,
+        pseudonymize_fields=pseudonymize_fields,
+        pseudonym_key=pseudonym_key,
+        load_package_rows=stop_after_rows,
+    )
     api = client or DataApiClient(credentials, base_url, user_id)
     for report in reports().values():
-        yield report_resource(report, settings, api, notes, since, until)
+        yield report_resource(report, settings, api, journal, since, until)
 
 
 def report_resource(
     report: Report,
     settings: Settings,
     client: DataApiClient,
-    journal: Journal,
+    journal: Optional[Journal],
     since: Optional[datetime],
     until: Optional[datetime],
 ) -> DltResource:
@@ -109,16 +127,16 @@ def report_resource(
     def news(cursor: dlt.sources.incremental[datetime] = last_end) -> Iterator[TDataItems]:
         yield from load_report(report, selected, settings, client, journal, None, until, cursor)
 
-    resource = dlt.resource(
-        news if since is None else period,
-        name=report.name,
+    resource = dlt.resource(news if since is None else period, name=report.name)
+    declare_load_windows(resource)
+    resource.apply_hints(
         primary_key=report.primary_key,
         # upsert: one MERGE a table, so no reader ever sees a hole. It wants each key once in a load package, which
         # WindowReader keeps. Unchanged calls of the lookback are not written again.
         write_disposition={"disposition": "merge", "strategy": "upsert", "skip_unchanged_rows": True},
         columns=columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
         nested_hints={
-            name: dlt.mark.make_nested_hints(columns=columns(_child_fields(report.fields[name])))
+            name: dlt.mark.make_nested_hints(columns=columns(_child_fields(report.fields[name], settings.privacy)))
             for name in selected
             if report.fields[name].type == LIST
         },
@@ -133,71 +151,59 @@ def load_report(
     selected: Sequence[str],
     settings: Settings,
     client: DataApiClient,
-    journal: Journal,
+    journal: Optional[Journal],
     since: Optional[datetime],
     until: Optional[datetime],
     cursor: Optional["dlt.sources.incremental[datetime]"],
 ) -> Iterator[TDataItems]:
-    """Reads a period window by window, and moves the cursor with each that is finished.
+    """Reads a period window by window, and moves on with each that is finished.
 
-    A pass over the period may take several runs. Where an unfinished pass stopped is kept in the resource's state, so
-    that the next run goes on there rather than at the lookback's beginning; the cursor itself never moves back.
+    A pass over the period may take several runs. Where an unfinished one stopped is kept in the resource's state, so
+    that the next run goes on there rather than at the period's beginning; the cursor itself never moves back.
     """
     zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
     now = to_wall(pendulum.now("UTC"), zone)
     end = min(until, now) if until else now
-    state: Dict[str, Any] = {}
+    unfinished = UnfinishedPass(dlt.current.resource_state(report.name), since, until)
     begin = since or settings.start
     if cursor is not None:
-        state = dlt.current.resource_state(report.name)
         if cursor.start_value is not None:
             begin = day_start(to_wall(cursor.start_value, zone) - settings.lookback)
-        if UNFINISHED in state:
-            begin = to_wall(state[UNFINISHED], zone)
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
     reached = cursor.last_value if cursor is not None else None
+    if stopped_at := unfinished.stopped_at:
+        begin = to_wall(stopped_at, zone)
 
     package_rows = settings.load_package_rows or CEILING
     reader = WindowReader(client, report, selected, zone, package_rows)
-    shaper = RowShaper(report, zone)
+    shaper = RowShaper(report, zone, settings.privacy)
     windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
-    journal.plan(report.name, begin, end, len(windows))
+    notes = journal or Journal()
+    notes.plan(report.name, begin, end, len(windows), goes_on=stopped_at is not None)
     loaded = 0
-    for part in reader.read(windows):
-        if not isinstance(part, WindowResult):
-            yield shaper.shape(part)
-            continue
-        journal.finish(part)
-        loaded += part.loaded
-        is_last = part.window.end >= end
-        if cursor is not None:
+    try:
+        for part in reader.read(windows):
+            if not isinstance(part, WindowResult):
+                yield shaper.shape(part)
+                continue
+            yield load_window(part, end, cursor is not None, zone)
+            notes.finish(part)
+            loaded += part.loaded
+            is_last = part.window.end >= end
             instant = to_instant(part.window.end, zone)
-            reached = max(reached, instant) if reached else instant
-            cursor.advance(reached)
-            state[UNFINISHED] = instant
-            if is_last:
-                del state[UNFINISHED]
-        if settings.load_package_rows and loaded >= package_rows and not is_last:
-            return
+            if cursor is not None:
+                reached = max(reached, instant) if reached else instant
+                cursor.advance(reached)
+            unfinished.note(None if is_last else instant)
+            if settings.load_package_rows and loaded >= package_rows and not is_last:
+                return
+    except ComagicError as error:
+        if journal is None:
+            raise
+        journal.stop(report.name, error)
 
 
-UNFINISHED = "unfinished_pass_at"
-"""Key of a resource's state: up to which instant an unfinished pass has come."""
-
-
-def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumnSchema]:
-    """dlt's column hints of scalar fields: with a type and a description for each, an all-null column exists too."""
-    return {
-        of.name: {
-            "name": of.name,
-            "data_type": of.type,  # type: ignore[typeddict-item]
-            "description": of.description,
-            "nullable": of.name != primary_key,
-        }
-        for of in fields
-        if of.type != LIST
-    }
-
-
-def _child_fields(of: Field) -> List[Field]:
-    return [of.items] if of.items else list(of.children.values())
+def _child_fields(of: Field, privacy: Privacy) -> List[Field]:
+    if of.items:
+        return [of.items]
+    return [child for child in of.children.values() if not privacy.excludes(f"{of.name}.{child.name}")]

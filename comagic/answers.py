@@ -5,6 +5,7 @@ Shapes: the vendor's manual of the Data API v2.0.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional
 
 from dlt.common.json import json
@@ -90,6 +91,21 @@ def page_of(method: str, result: Result) -> Page:
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
         raise BadAnswerError(f"{method}: the answer does not say how many rows there are (metadata.total_items).")
     return Page(rows, total)
+
+
+def wall_time_of(method: str, row: Mapping[str, Any], name: str) -> datetime:
+    """The wall time in a field of a row, or of an object in one of its lists.
+
+    Raises:
+        BadAnswerError: it is missing, or not `YYYY-MM-DD HH:MM:SS`.
+    """
+    text = row.get(name)
+    try:
+        if isinstance(text, str) and len(text) == len("YYYY-MM-DD HH:MM:SS"):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise BadAnswerError(f"{method}: {name} is {text!r}, not YYYY-MM-DD HH:MM:SS (row {row.get('id')!r}).")
 
 
 def account_of(method: str, result: Result) -> Account:

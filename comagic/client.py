@@ -1,16 +1,13 @@
-"""The Data API's client: JSON-RPC 2.0 over HTTPS, on dlt's retrying requests session.
+"""The Data API's client: JSON-RPC 2.0 over HTTPS.
 
 There is one way to make a call, and it either returns what the API documents (`comagic.answers`) or raises one of
-`comagic.exceptions`. Who retries what:
+`comagic.exceptions`, where the table of rules says what is done about each. Here is who does it:
 
-| what happens | who meets it | how |
-| --- | --- | --- |
-| no connection, timeout, reset, cut body, HTTP 429, 5xx | dlt's session | 5 attempts (`[runtime] request_*`) |
-| other HTTP status, redirect | nobody | raised at once |
-| no JSON, wrong id, no data, no total, `internal_error` | `_exchange` | the same number of attempts and pauses |
-| minute's points spent | `_call` | waits `minute_reset`, at most `MAX_MINUTE_WAITS` times in a row |
-| session ended (login and password only) | `_call_in_session` | one new login, the same call again |
-| everything else | nobody | raised at once: a person has to mend it |
+| action | who |
+| --- | --- |
+| retry | `_exchange`, by tenacity; each request is a single one to `requests` |
+| login | `_call_in_session` |
+| wait | `_call`, after a refusal; `_pace` before a request, so that there is none |
 
 Shapes of requests and answers: the vendor's manual of the Data API v2.0; see `comagic/sandbox` for a server of them.
 """
@@ -26,19 +23,23 @@ from dlt.common import logger
 from dlt.common.configuration import resolve_configuration, with_config
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
-from dlt.sources.helpers import requests
-from requests.exceptions import HTTPError, RequestException
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from dlt.sources.helpers.requests import Session
+from requests import Response
+from requests.exceptions import RequestException
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from comagic.answers import Account, Page, Result, account_of, decoded, limits_of, page_of, result_of, token_of
 from comagic.credentials import Credentials, KeyCredentials, LoginCredentials
+from comagic.deadline import Deadline
 from comagic.exceptions import (
-    BadAnswerError,
+    Action,
+    ComagicError,
     ConfigurationError,
-    InternalError,
     LimitExceededError,
-    TokenExpiredError,
-    TokenInvalidError,
+    OverloadedError,
+    StatusError,
     UnreachableError,
 )
 from comagic.settings import (
@@ -48,6 +49,7 @@ from comagic.settings import (
     MAX_MINUTE_WAITS,
     MINUTE_WAIT,
     NO_ACCESS,
+    SLOW_SHARE,
     checked_base_url,
 )
 
@@ -73,6 +75,11 @@ class Usage:
         """All calls."""
         return sum(self.calls.values())
 
+    def number(self, name: str) -> Optional[int]:
+        """One of the limits, if it was told."""
+        value = self.limits.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
 
 class DataApiClient:
     """Calls methods of the Data API of one account.
@@ -81,7 +88,7 @@ class DataApiClient:
         credentials: a key, or login and password.
         base_url: the brand's endpoint.
         user_id: id of a client of an agency, sent with every call; only for agency logins.
-        sleep: how to wait, in seconds.
+        deadline: when to stop, and how to wait; by default as long as it takes.
 
     Raises:
         ConfigurationError: `base_url` is no address of an API, or would send the access in the clear.
@@ -92,14 +99,15 @@ class DataApiClient:
         credentials: Credentials,
         base_url: str = BASE_URL,
         user_id: Optional[int] = None,
-        sleep: Callable[[float], None] = time.sleep,
+        deadline: Optional[Deadline] = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         if not (credentials.access_token if isinstance(credentials, KeyCredentials) else credentials.login):
             raise ConfigurationError(NO_ACCESS)
         self.usage = Usage()
         self._user_id = user_id
-        self._sleep = sleep
+        self.deadline = deadline or Deadline()
+        self._limits_at = 0.0
         self._token: Optional[str] = None
         self._login: Optional[Dict[str, str]] = None
         if isinstance(credentials, KeyCredentials):
@@ -109,16 +117,14 @@ class DataApiClient:
         self._ids = count(1)
         self._account: Optional[Account] = None
         runtime = resolve_configuration(RuntimeConfiguration())
-        self._session = requests.Client(
-            request_timeout=(CONNECT_TIMEOUT, runtime.request_timeout),
-            request_max_attempts=runtime.request_max_attempts,
-            request_backoff_factor=runtime.request_backoff_factor,
-            request_max_retry_delay=runtime.request_max_retry_delay,
-        )
+        self._timeout = float(runtime.request_timeout)
+        self._longest_pause = float(runtime.request_max_retry_delay)
+        self._growing_pause = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._longest_pause)
+        self._session = Session(raise_for_status=False)
         self._retrying = Retrying(
-            retry=retry_if_exception_type((BadAnswerError, InternalError)),
+            retry=retry_if_exception(lambda error: isinstance(error, ComagicError) and error.action is Action.RETRY),
             stop=stop_after_attempt(runtime.request_max_attempts),
-            wait=wait_exponential(multiplier=runtime.request_backoff_factor, max=runtime.request_max_retry_delay),
+            wait=self._pause,
             sleep=self._wait,
             reraise=True,
         )
@@ -142,6 +148,8 @@ class DataApiClient:
             ApiError: the API answered with an error; the subclass tells which.
             BadAnswerError: answers were not what the API documents, however often asked.
             UnreachableError: no connection or no answer in time, however often asked.
+            LimitExceededError: the day's points are spent, or others spend the minute's all the time.
+            DeadlineError: there is no time left to ask or to wait.
         """
         return self._call(method, {**params, "offset": offset, "limit": limit}, page_of)
 
@@ -151,9 +159,9 @@ class DataApiClient:
             try:
                 return self._call_in_session(method, params, read)
             except LimitExceededError as spent:
-                if self._day_is_spent(spent):
+                if spent.kind == "day" or self.usage.number("day_remaining") == 0:
                     raise
-                self._wait(self._minute_reset())
+                self._wait(self._minute_rest() + 1)
         return self._call_in_session(method, params, read)
 
     def _call_in_session(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
@@ -161,8 +169,8 @@ class DataApiClient:
         is_fresh = self._token is None
         try:
             return self._exchange(method, {**self._access(), **params}, read)
-        except (TokenInvalidError, TokenExpiredError):
-            if is_fresh or self._login is None:
+        except ComagicError as error:
+            if error.action is not Action.LOGIN or is_fresh or self._login is None:
                 raise
         self._token = None
         return self._exchange(method, {**self._access(), **params}, read)
@@ -181,6 +189,7 @@ class DataApiClient:
 
     def _exchange_once(self, method: str, params: Mapping[str, Any], read: Callable[[str, Result], Read]) -> Read:
         """One request and what its answer means. Neither ever reaches a log: the request carries the access."""
+        self._pace()
         sent_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": sent_id, "method": method, "params": params}
         logger.debug(f"Data API call {sent_id}: {method}")
@@ -189,7 +198,8 @@ class DataApiClient:
         if "error" in answer:
             answer = decoded(method, self._without_secrets(body))
         self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
-        self.usage.limits = limits_of(answer) or self.usage.limits
+        if limits := limits_of(answer):
+            self.usage.limits, self._limits_at = limits, self.deadline.now()
         return read(method, result_of(method, answer, sent_id))
 
     def _without_secrets(self, body: bytes) -> bytes:
@@ -200,40 +210,67 @@ class DataApiClient:
 
     def _posted(self, method: str, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json; charset=UTF-8", "User-Agent": "comagic-dlt"}
+        left = self.deadline.check()
         began = time.perf_counter()
         try:
-            answer = self._session.post(self.base_url, data=body, headers=headers, allow_redirects=False)
-        except HTTPError as error:
-            status = error.response.status_code if error.response is not None else "an error"
-            raise UnreachableError(
-                f"{method}: {self.base_url} answered HTTP {status}. Check sources.comagic.base_url; if it is right, "
-                "the service is out of order: run again later."
-            ) from None
+            answer = self._session.post(
+                self.base_url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=(min(CONNECT_TIMEOUT, left), min(self._timeout, left)),
+            )
         except RequestException as error:
+            self.deadline.check()
             raise UnreachableError(
                 f"{method}: {self.base_url} cannot be reached ({_reason(error)}). "
                 "Check sources.comagic.base_url and the network."
             ) from None
         finally:
             self.usage.seconds += time.perf_counter() - began
+        if answer.status_code in OverloadedError.statuses:
+            raise OverloadedError(
+                f"{method}: {self.base_url} answered HTTP {answer.status_code}, however often it was asked. Check "
+                "sources.comagic.base_url; if it is right, the service is out of order: run again later.",
+                _retry_after(answer),
+            )
         if answer.status_code != HTTPStatus.OK:
-            raise UnreachableError(
+            raise StatusError(
                 f"{method}: {self.base_url} answered HTTP {answer.status_code}, which the API does not do. "
                 "Check sources.comagic.base_url."
             )
         return answer.content
 
+    def _pace(self) -> None:
+        """Waits before a request if the minute's points are spent, or nearly: the last of them are spread.
+
+        A refused request costs nothing but the patience of the server; and what is left of the minute others of the
+        same account may need.
+        """
+        remaining, limit = self.usage.number("minute_remaining"), self.usage.number("minute_limit")
+        rest = self._minute_rest()
+        if remaining is None or limit is None or rest <= 0:
+            return
+        if remaining == 0:
+            self._wait(rest + 1)
+        elif remaining <= limit * SLOW_SHARE:
+            self._wait(rest / (remaining + 1))
+
+    def _minute_rest(self) -> float:
+        """Seconds until the minute's points are renewed, as far as the last answer told."""
+        reset = self.usage.number("minute_reset")
+        told = MINUTE_WAIT if reset is None else min(reset, MINUTE_WAIT)
+        return max(0.0, told - (self.deadline.now() - self._limits_at))
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Seconds before the next attempt: growing ones, or what the server asked for if that is longer."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, OverloadedError) else 0.0
+        return max(self._growing_pause(state), min(asked, self._longest_pause))
+
     def _wait(self, seconds: float) -> None:
+        self.deadline.sleep(seconds)
         self.usage.seconds += seconds
-        self._sleep(seconds)
-
-    def _day_is_spent(self, spent: LimitExceededError) -> bool:
-        return spent.kind == "day" or self.usage.limits.get("day_remaining") == 0
-
-    def _minute_reset(self) -> float:
-        """Seconds until the minute's points are renewed, a second to spare."""
-        reset = self.usage.limits.get("minute_reset")
-        return (float(reset) if isinstance(reset, (int, float)) and 0 <= reset <= MINUTE_WAIT else MINUTE_WAIT) + 1
 
 
 @with_config(sections=("sources", "comagic"))
@@ -241,6 +278,7 @@ def open_client(
     credentials: Union[KeyCredentials, LoginCredentials] = dlt.secrets.value,
     base_url: str = BASE_URL,
     user_id: Optional[int] = None,
+    deadline: Optional[Deadline] = None,
 ) -> DataApiClient:
     """Makes a client from the same settings as the source's, injected by dlt.
 
@@ -248,8 +286,17 @@ def open_client(
         credentials: `sources.comagic.credentials`.
         base_url: `sources.comagic.base_url`.
         user_id: `sources.comagic.user_id`.
+        deadline: of the run that uses the client.
     """
-    return DataApiClient(credentials, base_url, user_id)
+    return DataApiClient(credentials, base_url, user_id, deadline)
+
+
+def _retry_after(answer: Response) -> float:
+    """Seconds that an answer asks to wait, given as such or as a date; 0 if it does not, or not in a way known."""
+    try:
+        return Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
+    except InvalidHeader:
+        return 0.0
 
 
 def _reason(error: RequestException) -> str:

@@ -1,34 +1,64 @@
-"""What can go wrong, each with the sentence that says how to mend it.
+"""What can go wrong, what is done about it, and the sentence that says how to mend it: the one table of rules.
 
-    ComagicError
-    ├── ConfigurationError          a setting is missing, unknown or wrong
-    ├── UnreachableError            no connection, or no answer in time
-    ├── BadAnswerError              an answer that is not what the API documents
-    ├── WindowTooDenseError         more calls in one second than the API can hand out
-    └── ApiError                    the API answered with an error; the class is chosen by its mnemonic
-        ├── InternalError           passing fault of the server; retried
-        ├── LimitExceededError      points of the minute (waited for) or of the day are spent
-        ├── AccessError             the access that is configured does not work
-        │   ├── WrongLoginError
-        │   ├── TokenInvalidError   unknown token, or a session that has ended (then: one new login)
-        │   ├── TokenExpiredError
-        │   ├── TokenBlockedError
-        │   ├── AddressError        this machine's address is not in the account's allow-list
-        │   ├── ForbiddenError      the user lacks a right
-        │   ├── ComponentError      the account lacks a paid component
-        │   └── AccountInactiveError
-        └── RequestError            the API refuses the request as such: a bug here, or a setting it does not like
+    ComagicError                    stop    root of all errors of this package
+    ├── ConfigurationError          stop    a setting is missing, unknown or wrong
+    ├── UnreachableError            retry   no connection, a reset, no answer in time, a body cut short
+    │   ├── OverloadedError         retry   HTTP 408, 425, 429 or 5xx; not before what Retry-After says
+    │   └── StatusError             stop    any other HTTP status but 200, redirects too
+    ├── BadAnswerError              retry   HTML, an empty body, half of one, another call's answer, no data, no total
+    ├── WindowTooDenseError         stop    more calls in one second than the API can hand out
+    ├── DeadlineError               stop    the time that the run may take is over; ends with 75
+    └── ApiError                    stop    the API answered with an error, of an unknown mnemonic too
+        ├── InternalError           retry   passing fault of the server
+        ├── LimitExceededError      wait    points of the minute are spent; those of the day: stop, ends with 75
+        ├── AccessError             stop    the access that is configured does not work
+        │   ├── WrongLoginError     stop
+        │   ├── TokenInvalidError   login   unknown token, or a session that has ended
+        │   ├── TokenExpiredError   login   a key with an end date, or a session
+        │   ├── TokenBlockedError   stop
+        │   ├── AddressError        stop    this machine's address is not in the account's allow-list
+        │   ├── ForbiddenError      stop    the user lacks a right
+        │   ├── ComponentError      stop    the account lacks a paid component
+        │   └── AccountInactiveError  stop
+        └── RequestError            stop    the API refuses the request as such: a bug here, or a setting it dislikes
+
+The second column is `Action`; `comagic.client` does what it says:
+
+| action | what is done |
+| --- | --- |
+| retry | the same request again, 5 times in all, after 1, 2, 4, 8 seconds (`[runtime] request_max_attempts`, ...) |
+| wait | for as long as `minute_reset` says, 5 times in a row at most; see also `DataApiClient.page` |
+| login | one new session, then the same request again; with a key there is none: stop |
+| stop | raised at once: nothing here can mend it |
 
 Errors come with HTTP status 200, so an answer with `error` always raises. Codes are not unique and differ between the
 manual and live answers: the mnemonic decides. (Source: the vendor's manual of the Data API v2.0, and live answers.)
 """
 
 import re
+from enum import Enum
 from typing import Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple, Type
 
 
+class Action(Enum):
+    """What is done about an error; see the table above."""
+
+    RETRY = "retry"
+    WAIT = "wait"
+    LOGIN = "login"
+    STOP = "stop"
+
+
 class ComagicError(Exception):
-    """Root of all errors of this package. Its text is a sentence for the person who has to act."""
+    """Root of all errors of this package. Its text is a sentence for the person who has to act.
+
+    Attributes:
+        action: what the client does about it.
+        is_early_stop: nothing is wrong, there was only no more time or budget; the next run goes on.
+    """
+
+    action: ClassVar[Action] = Action.STOP
+    is_early_stop: ClassVar[bool] = False
 
 
 class ConfigurationError(ComagicError):
@@ -38,13 +68,43 @@ class ConfigurationError(ComagicError):
 class UnreachableError(ComagicError):
     """The API could not be reached, or did not answer in time, however often it was tried."""
 
+    action = Action.RETRY
+
+
+class OverloadedError(UnreachableError):
+    """An HTTP status that passes.
+
+    Attributes:
+        retry_after: seconds that the server asks to wait; 0 if it does not say.
+    """
+
+    statuses: ClassVar[Tuple[int, ...]] = (408, 425, 429, *range(500, 600))
+
+    def __init__(self, text: str, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(text)
+
+
+class StatusError(UnreachableError):
+    """An HTTP status that will not pass by itself."""
+
+    action = Action.STOP
+
 
 class BadAnswerError(ComagicError):
-    """The API answered something that it does not document: no JSON, a cut body, no rows, another call's answer."""
+    """The API answered something that it does not document: no JSON, half a body, no rows, another call's answer."""
+
+    action = Action.RETRY
 
 
 class WindowTooDenseError(ComagicError):
     """One second holds more rows than the API lets anyone page to; nothing was skipped, the load stops."""
+
+
+class DeadlineError(ComagicError):
+    """The time that the run may take is over."""
+
+    is_early_stop = True
 
 
 class ApiError(ComagicError):
@@ -75,6 +135,7 @@ class ApiError(ComagicError):
 class InternalError(ApiError):
     """A passing fault of the server."""
 
+    action = Action.RETRY
     mnemonics = ("internal_error",)
     mend = "The fault is on the server's side and was retried; run again later."
 
@@ -82,6 +143,8 @@ class InternalError(ApiError):
 class LimitExceededError(ApiError):
     """The points of the minute or of the day are spent."""
 
+    action = Action.WAIT
+    is_early_stop = True
     mnemonics = ("limit_exceeded",)
 
     @property
@@ -92,7 +155,7 @@ class LimitExceededError(ApiError):
 
     def advice(self) -> str:
         if self.kind == "day":
-            return "The day's points are spent; what was loaded is kept, run again when they are renewed."
+            return "The day's points are spent: run again when they are renewed, or with a larger window_days."
         return "The minute's points are spent; run again in a minute, or run fewer readers of the API at a time."
 
 
@@ -110,6 +173,7 @@ class WrongLoginError(AccessError):
 class TokenInvalidError(AccessError):
     """The token is unknown to this host, or its session has ended."""
 
+    action = Action.LOGIN
     mnemonics = ("access_token_invalid",)
     mend = "Check sources.comagic.credentials.access_token, and that sources.comagic.base_url is your brand's."
 
@@ -117,6 +181,7 @@ class TokenInvalidError(AccessError):
 class TokenExpiredError(AccessError):
     """A key with an end date has ended."""
 
+    action = Action.LOGIN
     mnemonics = ("access_token_expired",)
     mend = "Make a new key in your personal account and set it as sources.comagic.credentials.access_token."
 

@@ -1,5 +1,6 @@
 """Turns whatever stopped a command into a sentence and an exit code."""
 
+import signal
 from typing import Any, Callable, Iterator, Sequence, Tuple, Type
 
 from dlt.common.configuration.exceptions import (
@@ -20,9 +21,10 @@ from comagic.settings import NO_ACCESS
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_EARLY = 75
 EXIT_INTERRUPTED = 130
 
-INTERRUPTED = "Interrupted. What was loaded is kept; the next run goes on from there."
+KEPT = "What was loaded is kept; the next run goes on from there."
 
 
 def explain(error: BaseException) -> str:
@@ -38,9 +40,12 @@ def explain(error: BaseException) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """130 for an interruption, 2 for wrong usage or configuration, 1 for everything else that failed."""
-    if any(isinstance(cause, (KeyboardInterrupt, SignalReceivedException)) for cause in causes(error)):
-        return EXIT_INTERRUPTED
+    """75 for an early stop, 130 for an interruption, 2 for wrong usage or configuration, 1 for all else that failed."""
+    for cause in causes(error):
+        if _is_termination(cause) or (isinstance(cause, ComagicError) and cause.is_early_stop):
+            return EXIT_EARLY
+        if isinstance(cause, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
     wrong = (
         ConfigurationError,
         ConfigFieldMissingException,
@@ -83,6 +88,14 @@ def _unprepared(failed: NormalizeJobFailed) -> str:
     return _brief(failed)
 
 
+def _is_termination(error: BaseException) -> bool:
+    return isinstance(error, SignalReceivedException) and error.signal_code == signal.SIGTERM
+
+
+def _comagic(error: ComagicError) -> str:
+    return f"{error} {KEPT}" if error.is_early_stop else str(error)
+
+
 def _is_ours(error: BaseException) -> bool:
     """True for a fault of this program, which only a traceback explains."""
     return type(error).__module__ == "builtins"
@@ -95,9 +108,8 @@ def _brief(error: BaseException) -> str:
 
 
 SENTENCES: Sequence[Tuple[Type[BaseException], Callable[[Any], str]]] = (
-    (ComagicError, str),
-    (KeyboardInterrupt, lambda _: INTERRUPTED),
-    (SignalReceivedException, lambda _: INTERRUPTED),
+    (ComagicError, _comagic),
+    (KeyboardInterrupt, lambda signalled: f"{'Told to end' if _is_termination(signalled) else 'Interrupted'}. {KEPT}"),
     (ConfigFieldMissingException, _missing),
     (ConfigValueCannotBeCoercedException, _misfit),
     (

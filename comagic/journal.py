@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Callable, Dict, List, Optional
 
+from comagic.exceptions import ComagicError
 from comagic.reading import WindowResult
 
 
@@ -18,6 +19,8 @@ class Pass:
         planned: windows that the pass has in all.
         finished: windows finished so far.
         rows: rows read so far.
+        stopped: what ended the pass before its end, if anything did.
+        goes_on: whether the pass began in an earlier load that was stopped.
     """
 
     begin: datetime
@@ -26,6 +29,8 @@ class Pass:
     planned: int = 0
     finished: int = 0
     rows: int = 0
+    stopped: Optional[ComagicError] = None
+    goes_on: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -37,6 +42,9 @@ class Pass:
 class Journal:
     """What a load has read so far.
 
+    Whoever hands a journal to the source has to look at it after each run: an error in the middle of a pass does not
+    fail the run then, so that dlt keeps what was read before; it stands in `Pass.stopped`, and `first_error` finds it.
+
     Attributes:
         passes: by resource.
         results: all finished windows.
@@ -47,9 +55,9 @@ class Journal:
     results: List[WindowResult] = field(default_factory=list)
     on_change: Optional[Callable[[], None]] = None
 
-    def plan(self, resource: str, begin: datetime, end: datetime, windows: int) -> None:
+    def plan(self, resource: str, begin: datetime, end: datetime, windows: int, goes_on: bool = False) -> None:
         """Notes what a run is going to read; a later run of the same load extends its pass."""
-        current = self.passes.setdefault(resource, Pass(begin, end, begin))
+        current = self.passes.setdefault(resource, Pass(begin, end, begin, goes_on=goes_on))
         current.end = max(end, begin)
         current.position = begin
         current.planned = current.finished + windows
@@ -64,6 +72,20 @@ class Journal:
         current.rows += result.loaded
         self.results.append(result)
         self._changed()
+
+    def stop(self, resource: str, error: ComagicError) -> None:
+        """Notes what ended a pass before its end."""
+        self.passes[resource].stopped = error
+        self._changed()
+
+    def is_complete(self, resource: str) -> bool:
+        """True when the whole period of a resource was read."""
+        return resource in self.passes and self.passes[resource].is_complete
+
+    @property
+    def first_error(self) -> Optional[ComagicError]:
+        """What ended a pass before its end, if anything did."""
+        return next((of.stopped for of in self.passes.values() if of.stopped), None)
 
     @property
     def differences(self) -> List[WindowResult]:

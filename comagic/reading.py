@@ -5,22 +5,22 @@ what stands at an offset shifts, and a row can be skipped or come twice. So each
 page before, a reading that shows any sign of movement is followed by another, and rows are told apart by their key.
 """
 
+import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from math import ceil
 from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
 
 from dlt.common import logger
 
-from comagic.answers import Page
+from comagic.answers import Page, wall_time_of
 from comagic.catalog import Report
 from comagic.client import DataApiClient
 from comagic.exceptions import BadAnswerError, WindowTooDenseError
+from comagic.rows import Row
 from comagic.settings import CEILING, MAX_OFFSET, MAX_READINGS
 from comagic.windows import API_TIME, Window, asked_end, asked_start, split
-
-Row = Dict[str, Any]
 
 OVERLAP = 1
 """Rows of the page before with which a page begins."""
@@ -39,6 +39,7 @@ class WindowResult:
         received: different rows that came for the same request; less than announced if the API miscounted or lost some.
         loaded: rows handed to dlt: those of the window itself, once each.
         requests: calls of the API that it took.
+        seconds: time that it took, what dlt did with the rows meanwhile included.
         waiting: windows of the period that are still to be read.
     """
 
@@ -48,6 +49,7 @@ class WindowResult:
     received: int
     loaded: int
     requests: int
+    seconds: float
     waiting: int
 
     @property
@@ -101,7 +103,7 @@ class WindowReader:
 
     def _read(self, window: Window, waiting: int) -> Generator[Union[List[Row], WindowResult], None, Sequence[Window]]:
         """Reads one window; returns the parts to be read instead if it has too many rows."""
-        calls_before = self._client.usage.total
+        calls_before, began = self._client.usage.total, time.perf_counter()
         received: Set[Any] = set()
         announced, loaded = 0, 0
         for _ in range(MAX_READINGS):
@@ -120,8 +122,16 @@ class WindowReader:
             received |= reading.keys
             if reading.is_still:
                 break
-        requests = self._client.usage.total - calls_before
-        result = WindowResult(self._report.name, window, announced, len(received), loaded, requests, waiting)
+        result = WindowResult(
+            resource=self._report.name,
+            window=window,
+            announced=announced,
+            received=len(received),
+            loaded=loaded,
+            requests=self._client.usage.total - calls_before,
+            seconds=time.perf_counter() - began,
+            waiting=waiting,
+        )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} came.")
         yield result
@@ -134,7 +144,7 @@ class WindowReader:
         if total > CEILING:
             raise WindowTooDenseError(
                 f"{self._report.method}: {total} rows around {window.start:{API_TIME}}, of which the API hands out "
-                f"{CEILING} at most. Nothing of this load package was kept, because rows would be missing. "
+                f"{CEILING} at most. What was read before that is kept; nothing after it was read. "
                 "Ask the vendor for an export of that moment and load around it with --since and --until."
             )
         return ()
@@ -151,7 +161,7 @@ class WindowReader:
         rows = []
         for row in page.rows:
             key = row[self._report.primary_key]
-            if key not in self._loaded and wall_time(self._report, self._report.cursor, row) in window:
+            if key not in self._loaded and wall_time_of(self._report.method, row, self._report.cursor) in window:
                 self._loaded.add(key)
                 rows.append(row)
         return rows
@@ -189,23 +199,6 @@ class _Reading:
         if not isinstance(key, int):
             raise BadAnswerError(f"{self._report.method}: a row has no {self._report.primary_key}: {key!r}.")
         return key
-
-
-def wall_time(report: Report, name: str, row: Row) -> datetime:
-    """The wall time in a field of a row.
-
-    Raises:
-        BadAnswerError: it is missing, or not `YYYY-MM-DD HH:MM:SS`.
-    """
-    try:
-        moment = datetime.fromisoformat(row[name])
-        if moment.tzinfo is None:
-            return moment
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise BadAnswerError(
-        f"{report.method}: {name} of row {row.get(report.primary_key)!r} is {row.get(name)!r}, not YYYY-MM-DD HH:MM:SS."
-    )
 
 
 def _iterate_pages(client: DataApiClient, method: str, overlap: int, **params: Any) -> Iterator[Page]:

@@ -1,68 +1,85 @@
-"""Turns rows of the API into rows for dlt: aware times, the local day, no nulls."""
+"""Turns rows of the API into rows for dlt: aware times, the local day, no nulls, no personal data that is unwanted."""
 
-from datetime import datetime, tzinfo
-from typing import Any, Dict, List
+from datetime import tzinfo
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+from comagic.answers import wall_time_of
 from comagic.catalog import LIST, TIME, Field, Report
 from comagic.exceptions import BadAnswerError
-from comagic.reading import Row
+from comagic.privacy import Privacy
+
+Row = Dict[str, Any]
 
 
 class RowShaper:
-    """Shapes the rows of one report.
+    """Shapes the rows of one report, before anything of them is written to a disk.
 
     - Times become aware, in the account's zone; a time that the clocks show twice is taken as the earlier.
     - `partition_date` is the local day of the cursor.
     - Nulls are left out, in rows and in the objects of their lists: every column is typed from the catalog, so it
       exists and stays null, a list that is null clears its child rows as an empty one does, and dlt has less to do.
+    - Fields that are excluded go, even if the API sends them unasked; others become pseudonyms.
 
     Args:
         report: the report.
         zone: the account's zone.
+        privacy: what is left out or replaced.
     """
 
-    def __init__(self, report: Report, zone: tzinfo) -> None:
+    def __init__(self, report: Report, zone: tzinfo, privacy: Privacy = Privacy()) -> None:  # noqa: B008  # is frozen
         self._report = report
         self._zone = zone
-        self._times = [of.name for of in report.fields.values() if of.type == TIME]
-        self._lists = {of.name: _times(of) for of in report.fields.values() if of.type == LIST}
+        self._privacy = privacy
+        self._shape = _Shape(report.fields, privacy)
+        self._lists = {
+            of.name: _Shape(of.children, privacy, f"{of.name}.")
+            for of in report.fields.values()
+            if of.type == LIST and not privacy.excludes(of.name)
+        }
 
-    def shape(self, rows: List[Row]) -> List[Row]:
+    def shape(self, rows: Sequence[Row]) -> List[Row]:
         """Returns the rows shaped, in the same order."""
         return [self._shaped(row) for row in rows]
 
     def _shaped(self, row: Row) -> Row:
-        shaped = {name: value for name, value in row.items() if value is not None}
-        for name in self._times:
+        shaped = self._plain(row, self._shape)
+        for name, shape in self._lists.items():
             if name in shaped:
-                shaped[name] = self._aware(name, shaped)
-        for name, times in self._lists.items():
-            if name in shaped:
-                shaped[name] = [self._shaped_item(item, times) for item in self._items(name, shaped)]
+                shaped[name] = self._items(name, shaped[name], shape)
         shaped["partition_date"] = shaped[self._report.cursor].date()
         return shaped
 
-    def _shaped_item(self, item: Any, times: List[str]) -> Any:
-        if not isinstance(item, dict):
-            return item
-        shaped = {name: value for name, value in item.items() if value is not None}
-        for name in times:
+    def _items(self, name: str, items: Any, shape: "_Shape") -> List[Any]:
+        if not isinstance(items, list):
+            raise BadAnswerError(f"{self._report.method}: {name} is a {type(items).__name__}, not a list.")
+        if name in self._privacy.pseudonymized:
+            return [self._privacy.pseudonym(item) for item in items if item is not None]
+        if not self._report.fields[name].children:
+            return [item for item in items if item is not None]
+        for item in items:
+            if item is not None and not isinstance(item, dict):
+                raise BadAnswerError(f"{self._report.method}: {name} holds a {type(item).__name__}, not an object.")
+        return [self._plain(item, shape) for item in items if item is not None]
+
+    def _plain(self, row: Row, shape: "_Shape") -> Row:
+        """A row or an object without what is null or unwanted, its times aware, its pseudonyms in place."""
+        shaped = {name: value for name, value in row.items() if value is not None and name not in shape.excluded}
+        for name in shape.times:
             if name in shaped:
-                shaped[name] = self._aware(name, shaped)
+                shaped[name] = wall_time_of(self._report.method, shaped, name).replace(tzinfo=self._zone)
+        for name in shape.pseudonymized:
+            if name in shaped:
+                shaped[name] = self._privacy.pseudonym(shaped[name])
         return shaped
 
-    def _items(self, name: str, of: Row) -> List[Any]:
-        if not isinstance(of[name], list):
-            raise BadAnswerError(f"{self._report.method}: {name} is {of[name]!r}, not a list.")
-        return [item for item in of[name] if item is not None]
 
-    def _aware(self, name: str, of: Dict[str, Any]) -> datetime:
-        try:
-            moment = datetime.fromisoformat(of[name])
-            return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
-        except (TypeError, ValueError):
-            raise BadAnswerError(f"{self._report.method}: {name} is {of[name]!r}, not YYYY-MM-DD HH:MM:SS.") from None
+class _Shape:
+    """Which fields of a row, or of a list's objects, are times, left out or replaced."""
 
-
-def _times(of: Field) -> List[str]:
-    return [child.name for child in of.children.values() if child.type == TIME]
+    def __init__(self, fields: Mapping[str, Field], privacy: Privacy, prefix: str = "") -> None:
+        scalars = [name for name, of in fields.items() if of.type != LIST]
+        self.times = [name for name in scalars if fields[name].type == TIME]
+        self.excluded = {name for name in fields if privacy.excludes(prefix + name)}
+        self.pseudonymized: Tuple[str, ...] = tuple(
+            name for name in scalars if prefix + name in privacy.pseudonymized and name not in self.excluded
+        )

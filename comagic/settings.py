@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import dlt
 import pendulum
 from dlt.common.configuration import with_config
+from dlt.common.typing import TSecretStrValue
 from pendulum.tz.exceptions import InvalidTimezone
 
 from comagic.catalog import Report
 from comagic.exceptions import ConfigurationError
+from comagic.privacy import Privacy
 
 BRANDS: Mapping[str, str] = {
     "CoMagic": "https://dataapi.comagic.ru/v2.0",
@@ -43,10 +45,15 @@ CEILING = MAX_OFFSET + MAX_LIMIT
 MAX_READINGS = 3
 """How often a window is read, at most, whose rows move while it is paged."""
 
+MOST_MINUTES = 100_000
+"""Longest deadline that is accepted: some ten weeks."""
+
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection; for an answer, dlt's `[runtime] request_timeout` (60)."""
 MINUTE_WAIT = 60.0
 """Seconds after which the minute's points are renewed at the latest."""
+SLOW_SHARE = 0.25
+"""Share of the minute's points from which on requests are spread over the rest of the minute."""
 MAX_MINUTE_WAITS = 5
 """How often one call waits for the minute's points: others may be spending them, but not for ever."""
 
@@ -57,6 +64,7 @@ NO_ACCESS = (
 )
 
 SECTION = "sources.comagic"
+NOTIFICATIONS = "notifications"
 KNOWN = {
     "base_url",
     "credentials",
@@ -66,9 +74,14 @@ KNOWN = {
     "timezone",
     "fields",
     "user_id",
+    "exclude_fields",
+    "pseudonymize_fields",
+    "pseudonym_key",
     "load_package_rows",
+    "max_minutes",
 }
 KNOWN_CREDENTIALS = {"access_token", "login", "password"}
+KNOWN_NOTIFICATIONS = {"webhook_url", "webhook_body", "on_success"}
 
 Moment = Union[str, date, datetime]
 FieldNames = Union[str, Sequence[str], None]
@@ -84,7 +97,9 @@ class Settings:
         window_days: length of a window.
         zone: the account's zone, if the configuration overrides it.
         fields: names of the fields to ask for; empty for the default set.
+        privacy: personal data that is left out or replaced.
         load_package_rows: rows after which a load package is closed at the next finished window; 0 for one package.
+        max_minutes: time that a run of the command line may take; None for as long as it takes.
     """
 
     start: datetime
@@ -92,40 +107,19 @@ class Settings:
     window_days: int
     zone: Optional[tzinfo]
     fields: Tuple[str, ...]
+    privacy: Privacy
     load_package_rows: int
-
-    @classmethod
-    def checked(
-        cls,
-        start_date: Moment,
-        lookback_days: int,
-        window_days: int,
-        timezone: Optional[str],
-        fields: FieldNames,
-        load_package_rows: int,
-    ) -> "Settings":
-        """Checks the settings as dlt injected them.
-
-        Raises:
-            ConfigurationError: one of them is wrong; the text begins with its full name.
-        """
-        return cls(
-            start=parse_moment(f"{SECTION}.start_date", start_date),
-            lookback=timedelta(days=_whole("lookback_days", lookback_days, 1, 3650)),
-            window_days=_whole("window_days", window_days, 1, 90),
-            zone=parse_zone(f"{SECTION}.timezone", timezone) if timezone else None,
-            fields=_names(fields),
-            load_package_rows=_whole("load_package_rows", load_package_rows, 0, 10_000_000),
-        )
+    max_minutes: Optional[float]
 
     def selected(self, report: Report) -> List[str]:
-        """Names of the report's fields to ask for, its key and cursor always among them.
+        """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
 
         Raises:
             ConfigurationError: a name is not a field of the report.
         """
+        self.privacy.check(report)
         if self.fields == ("all",):
-            return list(report.fields)
+            return [name for name in report.fields if not self.privacy.excludes(name)]
         for name in self.fields:
             if name not in report.fields:
                 raise ConfigurationError(
@@ -133,7 +127,7 @@ class Settings:
                     f"the fields are listed in comagic/catalog/{report.name}.yaml."
                 )
         chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
-        return list(chosen)
+        return [name for name in chosen if not self.privacy.excludes(name)]
 
 
 @with_config(sections=("sources", "comagic"))
@@ -143,15 +137,30 @@ def configured_settings(
     window_days: int = WINDOW_DAYS,
     timezone: Optional[str] = None,
     fields: Any = None,
+    exclude_fields: Any = None,
+    pseudonymize_fields: Any = None,
+    pseudonym_key: Optional[TSecretStrValue] = None,
     load_package_rows: int = LOAD_PACKAGE_ROWS,
+    max_minutes: Optional[float] = None,
 ) -> Settings:
-    """The settings as they are configured, injected by dlt, for callers outside of the source.
+    """The settings, checked; dlt injects those that are not given.
 
     Raises:
-        ConfigurationError: one of them is unknown or wrong.
+        ConfigurationError: one of them is unknown or wrong; the text begins with its full name.
     """
     refuse_unknown_settings()
-    return Settings.checked(start_date, lookback_days, window_days, timezone, fields, load_package_rows)
+    return Settings(
+        start=parse_moment(f"{SECTION}.start_date", start_date),
+        lookback=timedelta(days=_whole("lookback_days", lookback_days, 1, 3650)),
+        window_days=_whole("window_days", window_days, 1, 90),
+        zone=parse_zone(f"{SECTION}.timezone", timezone) if timezone else None,
+        fields=_names("fields", fields),
+        privacy=Privacy.checked(
+            _names("exclude_fields", exclude_fields), _names("pseudonymize_fields", pseudonymize_fields), pseudonym_key
+        ),
+        load_package_rows=_whole("load_package_rows", load_package_rows, 0, 10_000_000),
+        max_minutes=None if max_minutes is None else minutes(f"{SECTION}.max_minutes", max_minutes),
+    )
 
 
 def checked_base_url(base_url: str) -> str:
@@ -208,6 +217,17 @@ def parse_moment(name: str, value: Moment) -> datetime:
     return parsed
 
 
+def minutes(name: str, value: Any) -> float:
+    """Reads a number of minutes.
+
+    Raises:
+        ConfigurationError: it is none, or nothing can be done in it.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= MOST_MINUTES:
+        raise ConfigurationError(f"{name}: {value!r} is not a number of minutes above 0.")
+    return float(value)
+
+
 def parse_zone(name: str, value: str) -> tzinfo:
     """Reads the IANA name of a time zone.
 
@@ -221,18 +241,17 @@ def parse_zone(name: str, value: str) -> tzinfo:
 
 
 def refuse_unknown_settings() -> None:
-    """Holds every key of `sources.comagic`, in dlt's files and in the environment, against the known ones.
+    """Holds every key of this project's sections, in dlt's files and in the environment, against the known ones.
 
     Raises:
         ConfigurationError: a key is not known; dlt itself would ignore it in silence.
     """
-    for name in _configured_keys():
-        key, _, rest = name.partition(".")
-        known = KNOWN_CREDENTIALS if key == "credentials" and rest else KNOWN
-        wrong = rest if key == "credentials" and rest else key
-        if wrong not in known:
-            where = f"{SECTION}.{name}"
-            raise ConfigurationError(f"{where}: there is no such setting{_near(wrong, known)}.")
+    for section, known in ((SECTION, KNOWN), (NOTIFICATIONS, KNOWN_NOTIFICATIONS)):
+        for name in _configured_keys(section):
+            key, _, rest = name.partition(".")
+            allowed, wrong = (KNOWN_CREDENTIALS, rest) if key == "credentials" and rest else (known, key)
+            if wrong not in allowed:
+                raise ConfigurationError(f"{section}.{name}: there is no such setting{_near(wrong, allowed)}.")
 
 
 def forget_bare_variables() -> None:
@@ -241,17 +260,20 @@ def forget_bare_variables() -> None:
     dlt takes a setting from a variable of its bare name as well. A container's `TIMEZONE=UTC` would then shift every
     call, and another service's `ACCESS_TOKEN` would be sent to this one; nobody who set them meant that.
     """
-    for name in (KNOWN - {"credentials"}) | KNOWN_CREDENTIALS | {"since", "until", "stop_after_rows"}:
+    unmeant = (
+        (KNOWN - {"credentials"}) | KNOWN_CREDENTIALS | KNOWN_NOTIFICATIONS | {"since", "until", "stop_after_rows"}
+    )
+    for name in unmeant:
         os.environ.pop(name.upper(), None)
 
 
-def _configured_keys() -> Iterable[str]:
-    prefix = "SOURCES__COMAGIC__"
+def _configured_keys(section: str) -> Iterable[str]:
+    prefix = section.upper().replace(".", "__") + "__"
     for variable in os.environ:
         if variable.startswith(prefix):
             yield variable[len(prefix) :].lower().replace("__", ".")
     for accessor in (dlt.config, dlt.secrets):
-        for key, value in (accessor.get(SECTION, dict) or {}).items():
+        for key, value in (accessor.get(section, dict) or {}).items():
             if key == "credentials" and isinstance(value, dict):
                 yield from (f"credentials.{inner}" for inner in value)
             else:
@@ -264,13 +286,15 @@ def _whole(key: str, value: Any, least: int, most: int) -> int:
     return value
 
 
-def _names(fields: FieldNames) -> Tuple[str, ...]:
+def _names(key: str, fields: FieldNames) -> Tuple[str, ...]:
     if fields is None:
         return ()
     listed = fields.strip("[] ").split(",") if isinstance(fields, str) else list(fields)
     names = tuple(str(name).strip(" \"'") for name in listed)
     if not all(names):
-        raise ConfigurationError(f'{SECTION}.fields: {fields!r} is neither "all" nor a list of names of fields.')
+        raise ConfigurationError(
+            f'{SECTION}.{key}: {fields!r} is not a list of names of fields (or "all", for fields).'
+        )
     return names
 
 

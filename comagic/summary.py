@@ -1,7 +1,7 @@
 """What a person reads after a load or a check."""
 
 from collections import Counter
-from typing import Dict, Iterable, List, Mapping, Sequence
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 from dlt import Pipeline
 from dlt.common.pipeline import LoadInfo
@@ -11,6 +11,8 @@ from rich.table import Table
 from comagic.catalog import LIST, Report
 from comagic.client import Usage
 from comagic.journal import Journal
+from comagic.load_windows import TABLE as LOAD_WINDOWS
+from comagic.status import Status
 from comagic.windows import API_TIME
 
 MARKETERS_QUESTION = """
@@ -36,6 +38,14 @@ def show_load(
     for name, of in journal.passes.items():
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
         console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows)", highlight=False)
+        if of.goes_on:
+            console.print("An earlier load of this period had been stopped; this one went on from there.")
+        if not of.is_complete:
+            console.print(
+                f"[yellow]Not finished:[/yellow] it came up to {of.position:{API_TIME}}, "
+                f"{of.planned - of.finished} windows are left.",
+                highlight=False,
+            )
     if tables:
         shown = Table(box=None, pad_edge=False)
         shown.add_column("table")
@@ -48,6 +58,35 @@ def show_load(
         console.print("No rows came.")
     console.print(f"{usage.total} API calls{_budget_left(usage)}, {seconds:.1f} s.", highlight=False)
     show_differences(console, journal)
+
+
+def summary_line(journal: Journal) -> str:
+    """The load in one line of plain text, for a message to people."""
+    return " ".join(
+        f"{name}: {of.rows:,} rows, {of.begin:{API_TIME}} up to {of.position:{API_TIME}}."
+        for name, of in journal.passes.items()
+    )
+
+
+def show_status(console: Console, found: Sequence[Status], max_age_hours: Optional[float]) -> bool:
+    """Shows how fresh the destination is; true unless something is older than it may be, or was never loaded."""
+    if not found:
+        console.print("Nothing has been loaded yet.")
+        return max_age_hours is None
+    is_fresh = True
+    for of in found:
+        age = of.age()
+        hours = age.total_seconds() / 3600 if age else None
+        too_old = max_age_hours is not None and (hours is None or hours > max_age_hours)
+        is_fresh &= not too_old
+        up_to = f"{of.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago" if age else "no moment: only periods by hand"
+        result = "came to its end" if of.is_complete else "stopped on the way"
+        missing = f", {of.missing:,} announced rows did not come in its last window" if of.missing > 0 else ""
+        console.print(f"[bold]{of.resource}[/bold]: loaded up to {up_to}; {of.rows:,} rows", highlight=False)
+        console.print(f"  last run: read at {of.last_read_at:{API_TIME}} UTC, {result}{missing}", highlight=False)
+        if too_old:
+            console.print(f"  [red]older than {max_age_hours:g} hours[/red]", highlight=False)
+    return is_fresh
 
 
 def show_differences(console: Console, journal: Journal) -> None:
@@ -93,7 +132,7 @@ def count_rows(pipeline: Pipeline, tables: Counter[str]) -> None:
     trace = pipeline.last_trace
     if trace and trace.last_normalize_info:
         for table, rows in trace.last_normalize_info.row_counts.items():
-            if not table.startswith("_dlt"):
+            if not table.startswith("_dlt") and table != LOAD_WINDOWS:
                 tables[table] += rows
 
 

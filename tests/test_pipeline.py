@@ -13,9 +13,10 @@ import duckdb
 import pendulum
 import pytest
 
+from comagic.destinations import chosen_destination
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from comagic_pipeline import chosen_destination, keep_to_this_folder
+from comagic.working_folder import keep_to_this_folder
 from tests.conftest import ROOT, Warehouse, differences, expected_calls
 
 Serve = Callable[..., SandboxServer]

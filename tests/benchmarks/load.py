@@ -49,9 +49,9 @@ def measure_pipeline(access: dict[str, str], folder: Path, until: datetime) -> d
 
     from comagic import Journal, KeyCredentials, comagic_source
     from comagic.client import DataApiClient
+    from comagic.destinations import chosen_destination, file_format
     from comagic.settings import LOAD_PACKAGE_ROWS
     from comagic.summary import count_rows
-    from comagic_pipeline import chosen_destination, file_format
 
     credentials = KeyCredentials(access_token=access["access_token"])
     client, journal = DataApiClient(credentials, access["base_url"]), Journal()

@@ -1,0 +1,44 @@
+"""Where to load: the destination by its name, with what each of them needs to be loaded well."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, cast
+
+import dlt
+from dlt import Pipeline
+from dlt.common.destination import Destination
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
+"""Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
+long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
+
+
+def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Destination[Any, Any]:
+    """The destination by name, or by dlt's own configuration; DuckDB by default.
+
+    Args:
+        name: what --destination says.
+        database: file for DuckDB, relative to the current folder, where the configuration names none.
+        fixed: use that file whatever the configuration says.
+    """
+    configured: Any = dlt.config.get("destination_type")
+    chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
+    if chosen.split(".")[-1] != "duckdb":
+        return cast(Destination[Any, Any], Destination.from_reference(chosen))
+    places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
+    # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
+    how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
+    if any(places) and not fixed:
+        return dlt.destinations.duckdb(**how)
+    # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
+    return dlt.destinations.duckdb(DuckDbCredentials(str(this_folder() / database), global_config=DUCKDB_MEMORY), **how)
+
+
+def file_format(pipeline: Pipeline) -> Any:
+    """Parquet for DuckDB, where dlt's default is a hundred times slower; dlt's choice elsewhere."""
+    return "parquet" if pipeline.destination.destination_name == "duckdb" else None
+
+
+def this_folder() -> Path:
+    """Where the program was started, as dlt sees it (DLT_LOCAL_DIR may say otherwise): the DuckDB file's folder."""
+    return Path(dlt.current.run_context().local_dir).absolute()

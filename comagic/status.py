@@ -1,0 +1,86 @@
+"""How fresh the destination is, asked of the destination itself, so that any machine can ask."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, List, Optional
+
+import dlt
+from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+from comagic.load_windows import TABLE
+
+FRESHNESS = """
+SELECT
+    resource,
+    MAX(CASE WHEN is_incremental THEN window_end END) AS loaded_up_to,
+    MAX(read_at) AS last_read_at
+FROM {load_windows}
+GROUP BY resource
+ORDER BY resource
+"""
+LAST_WINDOW = """
+SELECT window_end, period_end, is_incremental, rows_announced, rows_received
+FROM {load_windows}
+WHERE resource = '{resource}' AND read_at = (SELECT MAX(read_at) FROM {load_windows} WHERE resource = '{resource}')
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of one resource.
+
+    Attributes:
+        resource: its name.
+        loaded_up_to: the instant up to which runs have come that go on from each other; None if there was none.
+        rows: rows of its table.
+        last_read_at: when the last window was read.
+        is_complete: whether the last run came to the end of its period.
+        missing: rows of the last window that were announced and did not come.
+    """
+
+    resource: str
+    loaded_up_to: Optional[datetime]
+    rows: int
+    last_read_at: datetime
+    is_complete: bool
+    missing: int
+
+    def age(self) -> Optional[timedelta]:
+        """Time since the moment up to which all is loaded."""
+        return datetime.now(timezone.utc) - self.loaded_up_to if self.loaded_up_to else None
+
+
+def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Status]:
+    """The resources that were ever loaded; none if nothing was.
+
+    Args:
+        destination: the destination.
+        dataset_name: the dataset.
+    """
+    found = []
+    if _is_file_to_be(destination):
+        return []
+    with dlt.dataset(destination, dataset_name).sql_client as client:
+        windows = client.make_qualified_table_name(TABLE)
+        try:
+            freshness = client.execute_sql(FRESHNESS.format(load_windows=windows)) or []
+        except DestinationUndefinedEntity:
+            return []
+        for resource, loaded_up_to, last_read_at in freshness:
+            ((window_end, period_end, _, announced, received), *_) = (
+                client.execute_sql(LAST_WINDOW.format(load_windows=windows, resource=resource)) or []
+            )
+            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {client.make_qualified_table_name(resource)}") or []  # noqa: S608
+            found.append(
+                Status(resource, loaded_up_to, rows, last_read_at, window_end >= period_end, announced - received)
+            )
+    return found
+
+
+def _is_file_to_be(destination: Destination[Any, Any]) -> bool:
+    """True for a DuckDB file that does not exist: to ask it would make one."""
+    credentials = destination.configuration(destination.spec()).credentials
+    return isinstance(credentials, DuckDbCredentials) and not Path(credentials.database).exists()

@@ -1,0 +1,69 @@
+"""dlt's working folder of a pipeline: one run at a time, one project's state, and what interrupted runs left there."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator
+
+from dlt import Pipeline
+from dlt.pipeline.exceptions import PipelineStepFailed
+from filelock import FileLock, Timeout
+
+from comagic.destinations import this_folder
+from comagic.exceptions import ComagicError
+
+
+class BusyError(ComagicError):
+    """Another run of the same pipeline is under way on this machine."""
+
+
+@contextmanager
+def sole_run(pipeline: Pipeline) -> Iterator[None]:
+    """Keeps other runs of the pipeline out while its `with` block lasts.
+
+    Two at once would mix their load packages in the working folder. The lock is the operating system's, on a file
+    beside that folder: it goes with the process, however that ends.
+
+    Raises:
+        BusyError: another process holds the lock.
+    """
+    file = Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(file, timeout=0):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"Another run is loading here (it holds {file}). Nothing was done: wait for it to end, or stop it."
+        ) from None
+
+
+def keep_to_this_folder(pipeline: Pipeline) -> None:
+    """Makes dlt's working folder anew if the last run was started in another folder.
+
+    dlt has one working folder for a pipeline's name, wherever it is started. Two copies of this project would go on
+    from each other's cursor, and miss what the other loaded; made anew, it takes the cursor from the destination.
+    """
+    if pipeline.get_local_state_val("initial_cwd") != str(this_folder()):
+        pipeline.drop()
+
+
+def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:
+    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
+
+    A package with rows that dlt cannot prepare would stand in the way of every run to come. It never reached the
+    destination, nor did its cursor; so it goes, and its rows are read again.
+
+    Args:
+        pipeline: the pipeline.
+        tell: takes a sentence for the person who waits.
+    """
+    if not pipeline.has_pending_data:
+        return
+    tell("Finishing the load package of an interrupted run first.")
+    try:
+        pipeline.run()
+    except PipelineStepFailed as failed:
+        if failed.step != "normalize":
+            raise
+        tell("It cannot be finished; its rows are read again.")
+        pipeline.drop()
