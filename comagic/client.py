@@ -259,8 +259,9 @@ class DataApiClient:
     def _minute_rest(self) -> float:
         """Seconds until the minute's points are renewed, as far as the last answer told."""
         reset = self.usage.number("minute_reset")
-        told = MINUTE_WAIT if reset is None else min(reset, MINUTE_WAIT)
-        return max(0.0, told - (self.deadline.now() - self._limits_at))
+        if reset is None:
+            return MINUTE_WAIT
+        return max(0.0, min(reset, MINUTE_WAIT) - (self.deadline.now() - self._limits_at))
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: growing ones, or what the server asked for if that is longer."""

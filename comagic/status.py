@@ -61,7 +61,7 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
         dataset_name: the dataset.
     """
     found = []
-    if _is_file_to_be(destination):
+    if _is_file_to_be(destination, dataset_name):
         return []
     with dlt.dataset(destination, dataset_name).sql_client as client:
         windows = client.make_qualified_table_name(TABLE)
@@ -80,7 +80,7 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
     return found
 
 
-def _is_file_to_be(destination: Destination[Any, Any]) -> bool:
+def _is_file_to_be(destination: Destination[Any, Any], dataset_name: str) -> bool:
     """True for a DuckDB file that does not exist: to ask it would make one."""
-    credentials = destination.configuration(destination.spec()).credentials
+    credentials = destination.configuration(destination.spec()._bind_dataset_name(dataset_name)).credentials
     return isinstance(credentials, DuckDbCredentials) and not Path(credentials.database).exists()

@@ -1,9 +1,11 @@
 """What tests share: an empty place to work in, a sandbox, and the two views of its calls that have to agree."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 
+import comagic_pipeline
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, TIME, reports
 from comagic.sandbox import SandboxServer, SyntheticAccount
@@ -22,13 +25,14 @@ from comagic.sandbox.switches import KEY
 ROOT = Path(__file__).parent.parent
 CALLS = reports()["calls"]
 FAR = datetime(2100, 1, 1)
+TODAY = pendulum.today("UTC").date()
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to work in, with dlt's own files inside and no configuration but the test's."""
     for name in list(os.environ):
-        if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "DLT_")):
+        if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "NOTIFICATIONS__", "DLT_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -44,6 +48,55 @@ def serve() -> Iterator[Callable[..., SandboxServer]]:
     """Starts sandboxes that end with the test."""
     with ExitStack() as stack:
         yield lambda *args, **kwargs: stack.enter_context(SandboxServer(*args, **kwargs))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs the command line in this process; keyword arguments are environment variables."""
+
+    def running(*words: str, **environment: str) -> Outcome:
+        before = signal.getsignal(signal.SIGTERM)
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["comagic_pipeline.py", *words])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            try:
+                comagic_pipeline.main()
+                code: Any = 0
+            except SystemExit as stop:
+                code = stop.code
+            finally:
+                signal.signal(signal.SIGTERM, before)
+        shown = capsys.readouterr()
+        return Outcome(code or 0, shown.out, shown.err)
+
+    return running
+
+
+def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
+    """The environment that leads to a sandbox; calls of the last 40 days."""
+    return {
+        "SOURCES__COMAGIC__BASE_URL": sandbox.base_url,
+        "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": KEY,
+        "SOURCES__COMAGIC__START_DATE": (TODAY - timedelta(days=40)).isoformat(),
+        **more,
+    }
+
+
+def recent_account(calls_per_day: float = 10) -> SyntheticAccount:
+    """Calls of the last 40 days, today's left out."""
+    first, last = TODAY - timedelta(days=40), TODAY - timedelta(days=1)
+    return SyntheticAccount(first_day=first, last_day=last, calls_per_day=calls_per_day)
 
 
 class Warehouse:

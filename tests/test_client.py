@@ -1,22 +1,30 @@
 """The client returns what the API documents or raises the exception that says how to mend it."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from comagic import KeyCredentials, LoginCredentials
 from comagic.client import DataApiClient
+from comagic.deadline import Deadline
 from comagic.exceptions import (
     BY_MNEMONIC,
+    Action,
     AddressError,
     ApiError,
     BadAnswerError,
+    ComagicError,
     ComponentError,
     ConfigurationError,
+    DeadlineError,
     InternalError,
     LimitExceededError,
+    OverloadedError,
     RequestError,
+    StatusError,
     TokenBlockedError,
     TokenExpiredError,
     TokenInvalidError,
@@ -30,20 +38,43 @@ from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
 
 Serve = Callable[..., SandboxServer]
 DOCUMENTED = [*CODES, *RequestError.mnemonics]
-PASSING = [
-    "reset",
-    "cut",
-    "html",
-    "empty",
-    "garbage",
-    "wrong_id",
-    "no_result",
-    "internal_error",
-    "500",
-    "502",
-    "503",
-    "429",
-]
+PASSING = {
+    "reset": UnreachableError,
+    "cut": UnreachableError,
+    "hang": UnreachableError,
+    "html": BadAnswerError,
+    "empty": BadAnswerError,
+    "garbage": BadAnswerError,
+    "wrong_id": BadAnswerError,
+    "no_result": BadAnswerError,
+    "internal_error": InternalError,
+    "408": OverloadedError,
+    "429": OverloadedError,
+    "429:2": OverloadedError,
+    "500": OverloadedError,
+    "502": OverloadedError,
+    "503": OverloadedError,
+    "599": OverloadedError,
+}
+PASSING_FOR_ROWS = {**PASSING, "null_data": BadAnswerError, "no_metadata": BadAnswerError}
+
+
+class Clock:
+    """Time that only passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def deadline(self, minutes: float | None = None) -> Deadline:
+        return Deadline(minutes, self, self.sleep)
 
 
 def with_key(sandbox: SandboxServer, key: str = KEY, **settings: Any) -> DataApiClient:
@@ -79,25 +110,61 @@ def test_an_unknown_error_raises_too(answer: Any) -> None:
     assert type(api_error("get.account", answer)) is ApiError
 
 
-@pytest.mark.parametrize("fault", PASSING)
-def test_a_passing_fault_is_retried(serve: Serve, fault: str) -> None:
-    sandbox = serve(switches=Switches(faults={1: fault, 2: fault}))
-    assert with_key(sandbox, sleep=lambda _: None).account().timezone == "Europe/Moscow"
+@pytest.fixture
+def short_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
+
+
+@pytest.mark.parametrize("fault", PASSING_FOR_ROWS)
+def test_a_passing_fault_is_retried(serve: Serve, short_hangs: None, fault: str) -> None:
+    sandbox = serve(switches=Switches(faults={1: fault, 2: fault}, hang_seconds=0.5))
+    assert ask_page(with_key(sandbox, deadline=Clock().deadline())) > 0
     assert sandbox.requests == 3
 
 
-@pytest.mark.parametrize("fault", [*PASSING, "null_data", "no_metadata"])
-def test_a_lasting_fault_raises_and_never_looks_like_no_rows(serve: Serve, fault: str) -> None:
-    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 100), fault)))
-    with pytest.raises((BadAnswerError, InternalError, UnreachableError)):
-        ask_page(with_key(sandbox, sleep=lambda _: None))
+@pytest.mark.parametrize(("fault", "error"), PASSING_FOR_ROWS.items())
+def test_a_lasting_fault_raises_and_never_looks_like_no_rows(
+    serve: Serve, short_hangs: None, fault: str, error: type[ComagicError]
+) -> None:
+    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 100), fault), hang_seconds=0.5))
+    with pytest.raises(error) as raised:
+        ask_page(with_key(sandbox, deadline=Clock().deadline()))
+    assert type(raised.value) is error
     assert sandbox.requests == 5
 
 
-@pytest.mark.parametrize("status", ["301", "400", "401", "403", "404"])
+def test_pauses_grow(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "1")
+    clock = Clock()
+    with pytest.raises(BadAnswerError):
+        ask_page(with_key(serve(switches=Switches(faults=dict.fromkeys(range(9), "html"))), deadline=clock.deadline()))
+    assert clock.slept == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        ("7", 7.0),
+        ("0", 1.0),
+        ("soon", 1.0),
+        ("100000", 300.0),
+        (format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True), 90.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0),
+    ],
+)
+def test_what_retry_after_says_is_waited_within_reason(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, asked: str, waited: float
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "1")
+    clock = Clock()
+    ask_page(with_key(serve(switches=Switches(faults={1: f"429:{asked}"})), deadline=clock.deadline()))
+    assert clock.slept == [pytest.approx(waited, abs=30 if "GMT" in asked and waited > 1 else 0)]
+
+
+@pytest.mark.parametrize("status", ["204", "301", "400", "401", "403", "404"])
 def test_another_http_status_is_not_retried_and_names_the_setting(serve: Serve, status: str) -> None:
     sandbox = serve(switches=Switches(faults={1: status}))
-    with pytest.raises(UnreachableError, match=r"sources\.comagic\.base_url") as raised:
+    with pytest.raises(StatusError, match=r"sources\.comagic\.base_url") as raised:
         with_key(sandbox).account()
     assert status in str(raised.value)
     assert sandbox.requests == 1
@@ -164,21 +231,55 @@ def test_an_agency_needs_a_client_and_the_client_is_sent(serve: Serve) -> None:
     assert with_key(sandbox, user_id=7).account()
 
 
-def test_the_minutes_points_are_waited_for(serve: Serve) -> None:
-    clock = [0.0]
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        clock[0] += seconds
-
-    sandbox = serve(switches=Switches(minute_limit=5), clock=lambda: clock[0])
-    client = with_key(sandbox, sleep=sleep)
+def test_the_minutes_points_are_spread_and_waited_for_before_a_request_is_refused(serve: Serve) -> None:
+    clock = Clock()
+    sandbox = serve(switches=Switches(minute_limit=5), clock=clock)
+    client = with_key(sandbox, deadline=clock.deadline())
     for _ in range(12):
         ask_page(client)
-    assert len(slept) == 2
-    assert all(55 <= seconds <= 62 for seconds in slept)
+    assert sandbox.requests == 12, "requests were refused"
+    assert 120 <= clock.now <= 125, "the time that twelve of five a minute must take"
+    assert clock.slept[0] == 30, "the last point of a minute is spent half way through what is left of it"
+
+
+def test_where_the_limits_are_not_told_a_refusal_is_waited_out(serve: Serve) -> None:
+    clock = Clock()
+
+    def blind(answer: dict[str, Any]) -> dict[str, Any]:
+        answer.get("result", {}).get("metadata", {}).pop("limits", None)
+        answer.get("error", {}).get("data", {}).pop("metadata", None)
+        return answer
+
+    sandbox = serve(switches=Switches(minute_limit=5), clock=clock, alter_answer=blind)
+    client = with_key(sandbox, deadline=clock.deadline())
+    for _ in range(12):
+        ask_page(client)
     assert sandbox.requests == 14
+    assert clock.slept == [61, 61]
+
+
+def test_a_minute_that_others_spend_is_not_waited_for_ever(serve: Serve) -> None:
+    clock = Clock()
+    sandbox = serve(switches=Switches(minute_limit=0), clock=clock)
+    with pytest.raises(LimitExceededError, match="fewer readers"):
+        ask_page(with_key(sandbox, deadline=clock.deadline()))
+    assert sandbox.requests == 6
+
+
+def test_a_deadline_is_not_waited_across(serve: Serve) -> None:
+    clock = Clock()
+    client = with_key(serve(switches=Switches(minute_limit=1), clock=clock), deadline=clock.deadline(1))
+    ask_page(client)
+    with pytest.raises(DeadlineError, match="1 minutes"):
+        ask_page(client)
+    assert clock.now == 0
+
+
+def test_no_request_outlasts_the_deadline(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 9), "hang"), hang_seconds=5))
+    with pytest.raises(DeadlineError):
+        ask_page(with_key(sandbox, deadline=Deadline(0.01)))
+    assert sandbox.requests == 1
 
 
 def test_the_days_points_are_not_waited_for(serve: Serve) -> None:
@@ -222,12 +323,27 @@ def test_a_wrong_endpoint_is_refused_by_name(url: str) -> None:
         DataApiClient(KeyCredentials(access_token="x"), url)
 
 
-def test_the_exception_tree_in_the_docstring_is_the_real_one() -> None:
+def test_the_table_of_rules_in_the_docstring_is_the_real_one() -> None:
     import comagic.exceptions as module
 
-    classes = {
-        name for name, of in vars(module).items() if isinstance(of, type) and issubclass(of, module.ComagicError)
+    actions = {
+        name: of.action.value
+        for name, of in vars(module).items()
+        if isinstance(of, type) and issubclass(of, module.ComagicError)
     }
-    tree = (module.__doc__ or "").split("Errors come")[0]
-    assert classes == {word for word in tree.replace("─", " ").split() if word.endswith("Error")}
+    tree = (module.__doc__ or "").split("The second column")[0]
+    lines = [line.strip(" │├└─").split() for line in tree.splitlines() if "Error " in line]
+    assert {words[0]: words[1] for words in lines} == actions
     assert set(BY_MNEMONIC) >= set(DOCUMENTED)
+
+
+def test_every_documented_error_of_the_api_is_met_as_the_table_says(serve: Serve) -> None:
+    for mnemonic in CODES:
+        clock = Clock()
+        sandbox = serve(switches=Switches(errors={"get.calls_report": mnemonic}))
+        with pytest.raises(ApiError) as raised:
+            ask_page(with_login(sandbox, deadline=clock.deadline()))
+        action = BY_MNEMONIC[mnemonic].action
+        assert type(raised.value) is BY_MNEMONIC[mnemonic]
+        assert sandbox.calls["get.calls_report"] == {Action.RETRY: 5, Action.WAIT: 6}.get(action, 1), mnemonic
+        assert sandbox.calls["login.user"] == 1

@@ -31,6 +31,7 @@ class SandboxServer:
         clock: seconds, for sessions and budgets.
         before_answer: called with the number of each request, counted from 1, before it is answered: to change the
             account or the switches in the middle of a reader's work.
+        alter_answer: takes each answer before it is sent, and returns what to send instead.
 
     Attributes:
         account: the account; `change`, `upload` and `remove` change it after the fact.
@@ -46,11 +47,13 @@ class SandboxServer:
         now: Optional[Callable[[], datetime]] = None,
         clock: Callable[[], float] = time.monotonic,
         before_answer: Optional[Callable[[int], None]] = None,
+        alter_answer: Callable[[Dict[str, Any]], Any] = lambda answer: answer,
     ) -> None:
         self.account = account or SyntheticAccount()
         self.switches = switches or Switches()
         self.protocol = Protocol(self.account, self.switches, now, clock)
         self.requests = 0
+        self.alter_answer = alter_answer
         self._before_answer = before_answer
         self._lock = Lock()
         self._http = _Http(("127.0.0.1", port), _Handler, self)
@@ -167,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, _, retry_after = fault.partition(":")
             self._send(int(status), b"", "text/plain", {"Retry-After": retry_after} if retry_after else {})
         else:
-            answer = orjson.dumps(_spoilt(sandbox.protocol.answer(body), fault))
+            answer = orjson.dumps(sandbox.alter_answer(_spoilt(sandbox.protocol.answer(body), fault)))
             if fault == "garbage":
                 answer = answer[: len(answer) // 2]
             self._send(200, answer, cut=fault == "cut")
