@@ -66,6 +66,7 @@ def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ou
     def running(*words: str, **environment: str) -> Outcome:
         before = signal.getsignal(signal.SIGTERM)
         capsys.readouterr()
+        Container()[PluggableRunContext].reload()  # files of configuration are read by each process anew
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["comagic_pipeline.py", *words])
             for name, value in environment.items():

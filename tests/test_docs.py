@@ -23,6 +23,13 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 CONFIG = (ROOT / ".dlt" / "config.toml").read_text("utf-8")
+EXAMPLE = (ROOT / ".dlt" / "example.secrets.toml").read_text("utf-8")
+SECRET = {"credentials", "pseudonym_key"}
+
+
+def block_after(text: str, words: str, language: str = "sql") -> str:
+    """The first fenced block of a language after some words of a page."""
+    return text.split(words, 1)[1].split(f"```{language}\n", 1)[1].split("```")[0]
 
 
 def help_of(*words: str) -> str:
@@ -31,7 +38,7 @@ def help_of(*words: str) -> str:
     )
 
 
-@pytest.mark.parametrize("words", [(), ("load",), ("check",)])
+@pytest.mark.parametrize("words", [(), ("load",), ("check",), ("status",)])
 def test_the_readme_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
     assert f"```\n{help_of(*words)}\n```" in README
 
@@ -47,9 +54,13 @@ def test_every_setting_is_in_the_readme_and_in_the_configuration_and_no_other() 
     table = README.split("## Settings")[1].split("\n## ")[0]
     shown = set(re.findall(r"`([a-z_.]+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
     expected = settings.KNOWN - {"credentials"} | {f"credentials.{name}" for name in settings.KNOWN_CREDENTIALS}
+    expected |= {f"notifications.{name}" for name in settings.KNOWN_NOTIFICATIONS}
     assert shown == expected
     section = CONFIG.split("[sources.comagic]")[1].split("\n[")[0]
-    assert set(re.findall(r"^# (\w+) = ", section, re.MULTILINE)) == settings.KNOWN - {"credentials"}
+    assert set(re.findall(r"^# (\w+) = ", section, re.MULTILINE)) == settings.KNOWN - SECRET
+    assert set(re.findall(r"^# ([a-z_]+) = ", EXAMPLE, re.MULTILINE)) == settings.KNOWN_CREDENTIALS | SECRET - {
+        "credentials"
+    } | {"webhook_url", "slack_incoming_hook"}
 
 
 def test_the_defaults_shown_are_the_real_ones() -> None:
@@ -108,5 +119,5 @@ def test_telemetry_is_off_in_the_committed_configuration() -> None:
 
 def test_secrets_are_ignored_and_the_example_holds_none() -> None:
     assert ".dlt/secrets.toml" in (ROOT / ".gitignore").read_text().splitlines()
-    example = tomlkit.parse((ROOT / ".dlt" / "example.secrets.toml").read_text("utf-8"))
-    assert example == {"sources": {"comagic": {"credentials": {}}}}
+    example = tomlkit.parse(EXAMPLE)
+    assert example == {"sources": {"comagic": {"credentials": {}}}, "notifications": {}, "runtime": {}}

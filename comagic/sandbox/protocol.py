@@ -111,6 +111,11 @@ class Protocol:
         self._spent: List[float] = []
         self._spent_today = 0
 
+    @property
+    def tokens(self) -> List[str]:
+        """Tokens of all sessions that were opened and not forgotten."""
+        return list(self._sessions)
+
     def answer(self, body: bytes) -> Dict[str, Any]:
         """The answer to a request's body, as an object to be sent as JSON."""
         sent_id = None
