@@ -184,9 +184,8 @@ def opened_pipeline(destination: Optional[str], demo: bool) -> Pipeline:
         destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
         dataset_name=DATASET,
     )
-    # A signal ends the run at once: what is under way is done again by the next run. Telling of it is done by `told`.
+    # A signal ends the run at once: what is under way is done again by the next run.
     pipeline.runtime_config.intercept_signals = False
-    pipeline.runtime_config.slack_incoming_hook = None
     return pipeline
 
 

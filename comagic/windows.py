@@ -65,12 +65,14 @@ def split(window: Window, parts: int) -> List[Window]:
 
 def asked_start(window: Window, zone: tzinfo) -> datetime:
     """The wall time to send as `date_from`: a second before the window, or more at a change of the clocks."""
-    return window.start - SECOND - _clock_change(window.start, zone)
+    before = window.start - SECOND
+    return before - _clock_change(before, zone)
 
 
 def asked_end(window: Window, zone: tzinfo) -> datetime:
     """The wall time to send as `date_till`: a second after the window, or more at a change of the clocks."""
-    return window.end + SECOND + _clock_change(window.end, zone)
+    after = window.end + SECOND
+    return after + _clock_change(after, zone)
 
 
 def _clock_change(moment: datetime, zone: tzinfo) -> timedelta:

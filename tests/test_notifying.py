@@ -115,7 +115,7 @@ def test_slack_is_told_by_dlts_hook_once(serve: Serve, command: Command, hook: H
     ((_, message),) = hook.messages
     assert "forbidden" in message["text"]
     assert command(**access_to(serve(recent_account())), **slack).code == 0
-    assert len(hook.messages) == 1, "dlt's own message a load package is not sent"
+    assert len(hook.messages) == 1
 
 
 @pytest.mark.parametrize("status", [404, 500])

@@ -1,6 +1,9 @@
 """Secrets are nowhere; personal data is left out or replaced before anything is written to a disk."""
 
 import hmac
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
-from comagic.sandbox.switches import KEY, LOGIN
-from tests.conftest import TODAY, Outcome, Warehouse, access_to, expected_calls, recent_account
+from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+from tests.conftest import ROOT, TODAY, Outcome, Warehouse, access_to, expected_calls, recent_account
 
 Serve = Callable[..., SandboxServer]
 Command = Callable[..., Outcome]
@@ -28,32 +31,44 @@ def found_in(folder: Path, shown: Outcome, *texts: str) -> list[str]:
     return [f"{text} in {place}" for place, content in places.items() for text in texts if text.encode() in content]
 
 
-@pytest.mark.parametrize("level", ["DEBUG", "WARNING"])
+def run(place: Path, **environment: str) -> Outcome:
+    """The script as a process of its own: dlt sets its log's level once a process."""
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "comagic_pipeline.py")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+
 @pytest.mark.parametrize("errors", [{}, {"get.calls_report": "forbidden"}])
-def test_no_secret_is_written_anywhere(
-    serve: Serve, command: Command, place: Path, level: str, errors: dict[str, str]
-) -> None:
+def test_no_secret_is_written_anywhere(serve: Serve, place: Path, errors: dict[str, str]) -> None:
     sandbox = serve(recent_account(1), Switches(errors=errors, faults={2: "html", 3: "503"}))
-    password = "sandbox"  # the sandbox's own, which stands in other places too; so it is searched as sent
     environment = access_to(sandbox)
     del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
     environment |= {
         "SOURCES__COMAGIC__CREDENTIALS__LOGIN": LOGIN,
-        "SOURCES__COMAGIC__CREDENTIALS__PASSWORD": password,
+        "SOURCES__COMAGIC__CREDENTIALS__PASSWORD": PASSWORD,
         "SOURCES__COMAGIC__PSEUDONYMIZE_FIELDS": "contact_phone_number",
         "SOURCES__COMAGIC__PSEUDONYM_KEY": PSEUDONYM_KEY,
-        "RUNTIME__LOG_LEVEL": level,
+        "RUNTIME__LOG_LEVEL": "DEBUG",
     }
-    shown = command(**environment)
+    shown = run(place, **environment)
     assert shown.code == (1 if errors else 0), shown.err
-    sessions = sandbox.protocol.tokens
-    assert sessions
-    assert found_in(place, shown, *sessions, PSEUDONYM_KEY, f'"password":"{password}"', f"'{password}'") == []
+    assert "Data API call" in shown.err, "the log was on"
+    assert sandbox.protocol.tokens
+    # The sandbox's password is a word that stands elsewhere too, so it is looked for as it would be quoted.
+    quoted = [f"{mark}{PASSWORD}{mark}" for mark in ("'", '"')]
+    assert found_in(place, shown, *sandbox.protocol.tokens, PSEUDONYM_KEY, *quoted) == []
 
 
 @pytest.mark.parametrize("errors", [{}, {"get.calls_report": "access_token_blocked"}])
-def test_no_key_is_written_anywhere(serve: Serve, command: Command, place: Path, errors: dict[str, str]) -> None:
-    shown = command(**access_to(serve(recent_account(1), Switches(errors=errors))), RUNTIME__LOG_LEVEL="DEBUG")
+def test_no_key_is_written_anywhere(serve: Serve, place: Path, errors: dict[str, str]) -> None:
+    sandbox = serve(recent_account(1), Switches(errors=errors))
+    shown = run(place, **access_to(sandbox), RUNTIME__LOG_LEVEL="DEBUG")
     assert shown.code == (1 if errors else 0)
     assert found_in(place, shown, KEY) == []
     assert any("trace" in path.name for path in bytes_below(place)), "dlt's trace was looked into"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any
 from zoneinfo import available_timezones
@@ -57,15 +58,32 @@ def test_any_window_is_cut_into_what_it_was(start: datetime, seconds: int, parts
     assert max(lengths) - min(lengths) <= 1
 
 
-@given(start=MOMENTS, seconds=st.integers(1, 100_000), offset=st.integers(-100_000, 200_000), zone=ZONES)
-@settings(deadline=None, database=None)
-def test_whichever_way_a_server_reads_the_bounds_they_cover_the_window(
-    start: datetime, seconds: int, offset: int, zone: str
-) -> None:
-    """A call at any instant whose wall time is in the window lies within the instants asked for, either fold."""
+CHANGING = ("Europe/Berlin", "America/New_York", "America/Santiago", "Australia/Lord_Howe", "Africa/Casablanca")
+"""Zones whose clocks are changed; Lord Howe's by half an hour, Casablanca's for Ramadan."""
+
+
+@cache
+def clock_changes(zone: str, year: int) -> list[datetime]:
+    """Instants of a year, to the half hour, at which the clocks of a zone are changed."""
     of = pendulum.timezone(zone)
-    window = Window(start, start + timedelta(seconds=seconds))
-    instant = to_instant(start, of) + timedelta(seconds=offset)
+    moments = [datetime(year, 1, 1, tzinfo=pendulum.UTC) + timedelta(minutes=30 * half) for half in range(365 * 48)]
+    return [
+        right
+        for left, right in pairwise(moments)
+        if left.astimezone(of).utcoffset() != right.astimezone(of).utcoffset()
+    ]
+
+
+@given(data=st.data())
+@settings(max_examples=1_000, deadline=None, database=None)
+def test_whichever_way_a_server_reads_the_bounds_they_cover_the_window(data: st.DataObject) -> None:
+    """A call at any instant whose wall time is in the window lies within the instants asked for, either fold."""
+    zone = data.draw(st.sampled_from(CHANGING))
+    of = pendulum.timezone(zone)
+    change = to_wall(data.draw(st.sampled_from(clock_changes(zone, data.draw(st.integers(2019, 2030))))), of)
+    start = change + timedelta(seconds=data.draw(st.integers(-8_000, 8_000)))
+    window = Window(start, start + timedelta(seconds=data.draw(st.integers(1, 10_000))))
+    instant = to_instant(start, of) + timedelta(seconds=data.draw(st.integers(-8_000, 18_000)))
     assume(to_wall(instant, of) in window)
 
     def instants(moment: datetime) -> list[datetime]:
