@@ -1,12 +1,19 @@
 """Where to load: the destination by its name, with what each of them needs to be loaded well."""
 
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, cast
 
 import dlt
 from dlt import Pipeline
+from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.destination import Destination
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+from comagic.exceptions import ConfigurationError
+
+EMULATOR = "BIGQUERY_EMULATOR_HOST"
+"""Variable of the environment that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
 
 DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
@@ -23,7 +30,10 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     """
     configured: Any = dlt.config.get("destination_type")
     chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
-    if chosen.split(".")[-1] != "duckdb":
+    kind = chosen.split(".")[-1]
+    if kind == "bigquery" and EMULATOR in os.environ:
+        return dlt.destinations.bigquery(_nobodys_access())
+    if kind != "duckdb":
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
     # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
@@ -32,6 +42,26 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
         return dlt.destinations.duckdb(**how)
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
     return dlt.destinations.duckdb(DuckDbCredentials(str(this_folder() / database), global_config=DUCKDB_MEMORY), **how)
+
+
+def _nobodys_access() -> GcpServiceAccountCredentials:
+    """Access to an emulator of BigQuery: a project's name, and no credentials at all.
+
+    Raises:
+        ConfigurationError: no project is configured.
+    """
+    settings = ("destination.bigquery.project_id", "destination.bigquery.credentials.project_id")
+    configured: List[Any] = [dlt.config.get(name) for name in settings]
+    project = next(filter(None, configured), None)
+    if not project:
+        raise ConfigurationError(f"{settings[0]}: {EMULATOR} is set, and an emulator needs the name of a project.")
+    from google.auth.credentials import AnonymousCredentials
+
+    access = GcpServiceAccountCredentials()
+    access.project_id = project
+    access._set_default_credentials(AnonymousCredentials())  # type: ignore[no-untyped-call]
+    access.__is_resolved__ = True
+    return access
 
 
 def file_format(pipeline: Pipeline) -> Any:

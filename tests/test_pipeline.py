@@ -188,7 +188,12 @@ def test_an_interrupted_load_says_so_and_is_finished_by_the_next(serve: Serve, r
     environment = access_to(sandbox)
     child.append(
         subprocess.Popen(
-            [sys.executable, str(SCRIPT)], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+            [sys.executable, str(SCRIPT)],
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell's background job, as this test may be, hands on that SIGINT is ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     )
     _, told = child[0].communicate(timeout=120)
