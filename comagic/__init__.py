@@ -6,7 +6,7 @@ dlt, which does the schema, the child tables, the state and the merge.
 """
 
 from datetime import datetime
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
 import dlt
 import pendulum
@@ -16,7 +16,7 @@ from dlt.extract import DltResource
 
 from comagic.catalog import LIST, Field, Report, reports
 from comagic.client import DataApiClient
-from comagic.columns import columns
+from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
@@ -134,16 +134,22 @@ def report_resource(
         # upsert: one MERGE a table, so no reader ever sees a hole. It wants each key once in a load package, which
         # WindowReader keeps. Unchanged calls of the lookback are not written again.
         write_disposition={"disposition": "merge", "strategy": "upsert", "skip_unchanged_rows": True},
-        columns=columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
+        columns={
+            **columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
+            **described(ROOT_COLUMNS),
+        },
         nested_hints={
-            name: dlt.mark.make_nested_hints(columns=columns(_child_fields(report.fields[name], settings.privacy)))
+            name: _child_hints(report.fields[name], settings.privacy)
             for name in selected
             if report.fields[name].type == LIST
         },
         # A value that does not fit its column stops the load: a silent second column would hide it.
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
-    return bigquery_adapter(resource, partition="partition_date", table_description=report.description)
+    # The merge joins by the key, of which BigQuery reads only the blocks that it needs where the table is clustered.
+    return bigquery_adapter(
+        resource, partition="partition_date", cluster=report.primary_key, table_description=report.description
+    )
 
 
 def load_report(
@@ -203,7 +209,15 @@ def load_report(
         journal.stop(report.name, error)
 
 
-def _child_fields(of: Field, privacy: Privacy) -> List[Field]:
-    if of.items:
-        return [of.items]
-    return [child for child in of.children.values() if not privacy.excludes(f"{of.name}.{child.name}")]
+def _child_hints(of: Field, privacy: Privacy) -> Any:
+    """Hints of a list's child table; its rows are found by the row that they belong to, so it is clustered by that."""
+    fields = [of.items] if of.items else list(of.children.values())
+    kept = [child for child in fields if not privacy.excludes(f"{of.name}.{child.name}")]
+    return dlt.mark.make_nested_hints(
+        columns={**columns(kept), **described(CHILD_COLUMNS)},
+        additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
+            "description": of.description,
+            "x-bigquery-table-description": of.description,
+            "x-bigquery-cluster-columns": ["_dlt_root_id"],
+        },
+    )

@@ -1,10 +1,29 @@
-"""dlt's column hints of declared fields."""
+"""dlt's column hints: of declared fields, and of the columns that dlt itself adds."""
 
-from typing import Dict, Iterable
+from typing import Dict, Iterable, Mapping
 
 from dlt.common.schema.typing import TColumnSchema
 
 from comagic.catalog import LIST, Field
+
+ROOT_COLUMNS = {
+    "_dlt_id": "Key of the row for its child tables, where it is their _dlt_root_id.",
+    "_dlt_load_id": "Load package that last changed the row; its time and status are in _dlt_loads.",
+}
+"""What dlt's own columns of a table mean."""
+
+CHILD_COLUMNS = {
+    "_dlt_id": "Key of the row.",
+    "_dlt_root_id": "_dlt_id of the row that the list belongs to.",
+    "_dlt_parent_id": "_dlt_id of the row that the list belongs to.",
+    "_dlt_list_idx": "Place in the list, from 0.",
+}
+"""What dlt's own columns of a child table mean."""
+
+
+def described(meanings: Mapping[str, str]) -> Dict[str, TColumnSchema]:
+    """Descriptions of columns that dlt adds and types itself."""
+    return {name: {"name": name, "description": meaning} for name, meaning in meanings.items()}
 
 
 def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumnSchema]:

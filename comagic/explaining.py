@@ -1,5 +1,6 @@
 """Turns whatever stopped a command into a sentence and an exit code."""
 
+import re
 import signal
 from typing import Any, Callable, Iterator, Sequence, Tuple, Type
 
@@ -33,9 +34,9 @@ def explain(error: BaseException) -> str:
     for cause in chain:
         for kind, sentence in SENTENCES:
             if isinstance(cause, kind):
-                return sentence(cause)
+                return _advised(sentence(cause))
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_ours(chain[-1])):
-        return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}"
+        return _advised(f"{type(chain[-1]).__name__}: {_brief(chain[-1])}")
     return ""
 
 
@@ -70,7 +71,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _missing(missing: ConfigFieldMissingException) -> str:
     if missing.fields == ["credentials"] and "sources" in str(missing):
         return NO_ACCESS
+    if missing.spec_name == "BigQueryClientConfiguration":
+        return (
+            "BigQuery: no access was found. Run `gcloud auth application-default login`, or run as a service account, "
+            "or set its key as destination.bigquery.credentials in .dlt/secrets.toml; see the README, BigQuery."
+        )
     return f"The configuration lacks {', '.join(missing.fields)} ({missing.spec_name}). {_brief(missing)}"
+
+
+def _advised(sentence: str) -> str:
+    """The sentence, with what to do about it where BigQuery's own words do not say."""
+    return " ".join([sentence, *(advice for words, advice in BIGQUERY_ADVICE if re.search(words, sentence))][:2])
 
 
 def _misfit(misfit: ConfigValueCannotBeCoercedException) -> str:
@@ -106,6 +117,36 @@ def _brief(error: BaseException) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[:3])[:600]
 
+
+BIGQUERY_ADVICE: Sequence[Tuple[str, str]] = (
+    (
+        r"bigquery\.jobs\.create",
+        "Give the account the role BigQuery Job User (roles/bigquery.jobUser) on the project.",
+    ),
+    (
+        r"bigquery\.datasets\.create",
+        "Create the datasets comagic and comagic_staging beforehand, or give the account the role BigQuery User "
+        "(roles/bigquery.user) on the project.",
+    ),
+    (
+        r"Access Denied: (Dataset|Table)|bigquery\.(tables|datasets)\.",
+        "Give the account the role BigQuery Data Editor (roles/bigquery.dataEditor) on the datasets comagic and "
+        "comagic_staging.",
+    ),
+    (
+        r"location",
+        "Set destination.bigquery.location to where the dataset comagic is; a dataset cannot be moved.",
+    ),
+    (
+        r"[Pp]roject .*(not found|not enabled)|Not found: Project|has not enabled BigQuery|project.*invalid",
+        "Check destination.bigquery.project_id, and that the BigQuery API is enabled in that project.",
+    ),
+    (
+        r"Max retries exceeded|Failed to establish|Timeout of .* exceeded",
+        "The destination cannot be reached from this machine: check its network and the address.",
+    ),
+)
+"""What to do by what BigQuery says (in the words of Google's documentation of errors), the first that fits."""
 
 SENTENCES: Sequence[Tuple[Type[BaseException], Callable[[Any], str]]] = (
     (ComagicError, _comagic),

@@ -13,7 +13,7 @@ from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta
 
 from comagic.catalog import Field
-from comagic.columns import columns
+from comagic.columns import ROOT_COLUMNS, columns, described
 from comagic.reading import WindowResult
 from comagic.windows import to_instant
 
@@ -66,7 +66,7 @@ def declare_load_windows(resource: DltResource) -> None:
     resource.apply_hints(
         table_name=TABLE,
         write_disposition="append",
-        columns=columns(FIELDS),
+        columns={**columns(FIELDS), **described(ROOT_COLUMNS)},
         additional_table_hints={"description": DESCRIPTION, "x-bigquery-table-description": DESCRIPTION},
         create_table_variant=True,
     )

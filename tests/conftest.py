@@ -1,7 +1,13 @@
 """What tests share: an empty place to work in, a sandbox, and the two views of its calls that have to agree."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +21,10 @@ import pendulum
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
+from duckdb_extensions import import_extension
+from filelock import FileLock
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 import comagic_pipeline
 from comagic import KeyCredentials, comagic_source
@@ -32,7 +42,7 @@ TODAY = pendulum.today("UTC").date()
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to work in, with dlt's own files inside and no configuration but the test's."""
     for name in list(os.environ):
-        if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "NOTIFICATIONS__", "DLT_")):
+        if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "NOTIFICATIONS__", "BIGQUERY_", "DLT_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -155,6 +165,66 @@ class Warehouse:
 def warehouse(tmp_path: Path) -> Warehouse:
     """An empty warehouse."""
     return Warehouse(tmp_path)
+
+
+class BigQuery(Warehouse):
+    """A project of the emulator of BigQuery, and what a reader finds in it."""
+
+    def __init__(self, host: str, project: str) -> None:
+        self.project = project
+        self.environment = {
+            "BIGQUERY_EMULATOR_HOST": host,
+            "DESTINATION_TYPE": "bigquery",
+            "DESTINATION__BIGQUERY__PROJECT_ID": project,
+            "DATA_WRITER__DISABLE_COMPRESSION": "true",  # the emulator cannot read gzip
+        }
+        self.client = bigquery.Client(project, AnonymousCredentials(), client_options={"api_endpoint": host})  # type: ignore[no-untyped-call]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query; times come as UTC. Unqualified names are nothing to the emulator."""
+        qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.comagic.", sql)
+        return [tuple(row.values()) for row in self.client.query_and_wait(qualified)]
+
+    def statements(self) -> list[str]:
+        """All that was asked of the project, the oldest first."""
+        return [job.query for job in self.client.list_jobs() if job.job_type == "query"][::-1]
+
+    def _lists(self) -> list[str]:
+        names = [table.table_id for table in self.client.list_tables("comagic")]
+        return [name.removeprefix("calls__") for name in names if name.startswith("calls__")]
+
+    def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
+        found = self.client.query_and_wait(f"SELECT * FROM `{self.project}`.comagic.{table} ORDER BY {order}")
+        return [dict(row.items()) for row in found]
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an emulator of BigQuery, which ends with the tests."""
+    with FileLock(Path(tempfile.gettempdir()) / "duckdb_extensions.lock"):  # tests run two at a time
+        import_extension("spatial")
+    log = tmp_path_factory.mktemp("emulator") / "log"
+    command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--rest-port", "0", "--grpc-port", "0"]
+    with (
+        log.open("wb") as written,
+        subprocess.Popen([*command, "--project", "p"], stdout=written, stderr=written) as one,
+    ):
+        try:
+            for _ in range(600):
+                if found := re.search(r'"host": "127.0.0.1", "port": (\d+), "event": "rest.listen"', log.read_text()):
+                    yield f"http://127.0.0.1:{found.group(1)}"
+                    return
+                assert one.poll() is None, log.read_text()
+                time.sleep(0.1)
+            pytest.fail(f"the emulator did not start: {log.read_text()}")
+        finally:
+            one.terminate()
+
+
+@pytest.fixture
+def warehouse_in_bigquery(emulator: str) -> BigQuery:
+    """An empty project of the emulator."""
+    return BigQuery(emulator, f"project-{uuid.uuid4().hex[:8]}")
 
 
 def expected_calls(account: SyntheticAccount, start: datetime, end: datetime = FAR) -> dict[int, dict[str, Any]]:

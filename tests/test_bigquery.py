@@ -1,0 +1,146 @@
+"""BigQuery, by dlt's real destination against an emulator: the same tables as in DuckDB, whatever happens."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from comagic.sandbox import SandboxServer, Switches
+from tests.conftest import (
+    ROOT,
+    TODAY,
+    BigQuery,
+    Outcome,
+    Warehouse,
+    access_to,
+    differences,
+    expected_calls,
+    recent_account,
+)
+
+Serve = Callable[..., SandboxServer]
+Command = Callable[..., Outcome]
+LONG_AGO = datetime(2000, 1, 1)
+
+
+def test_the_same_tables_as_in_duckdb_through_all_changes(
+    serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    sandbox = serve(account)
+    ids = list(expected_calls(account, datetime.combine(TODAY - timedelta(days=10), datetime.min.time())))
+    tag = {"tag_id": 2**40, "tag_name": "Перезвонить 🔥 \"сегодня\"\nутром, 'лид'; --", "tag_type": "manual"}
+
+    def load() -> None:
+        for environment in ({}, warehouse_in_bigquery.environment):
+            folder = {"DLT_DATA_DIR": str(place / ("bigquery" if environment else "duckdb"))}
+            shown = command(**access_to(sandbox), **environment, **folder)
+            assert shown.code == 0, shown.err
+        expected = expected_calls(account, LONG_AGO)
+        in_bigquery, in_duckdb = warehouse_in_bigquery.calls(), Warehouse(place).calls()
+        assert differences(in_bigquery, expected) == []
+        assert differences(in_bigquery, in_duckdb) == []
+
+    load()
+    account.change(ids[0], tags=[{**dict.fromkeys(("tag_user_id", "tag_user_login")), **tag}])
+    account.change(ids[1], tags=[], sale_cost=0.1, sale_date="2026-03-29 02:30:00")
+    account.change(ids[2], tags=None, search_query="квартира «у метро» \\ \t {json: [1]}")
+    load()
+    uploaded = account.upload(datetime.combine(TODAY - timedelta(days=5), datetime.min.time()))
+    shutil.rmtree(place / "bigquery")  # the state comes back from the destination
+    before = sandbox.requests
+    load()
+    assert uploaded in warehouse_in_bigquery.calls()
+    assert sandbox.requests - before <= 10, "the fresh disk began from the beginning"
+
+
+def test_a_new_field_becomes_a_column(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+    sandbox = serve(recent_account(2))
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    assert command(**environment).code == 0
+    sandbox.switches.undocumented_key = "hold_duration"
+    shown = command(**environment)
+    assert (shown.code, "calls.hold_duration" in shown.out) == (0, True), shown.err
+    assert warehouse_in_bigquery.query("SELECT count(hold_duration) FROM calls") > [(0,)]
+
+
+def test_a_second_run_without_news_changes_nothing(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    environment = {**access_to(serve(recent_account())), **warehouse_in_bigquery.environment}
+    assert command(**environment).code == 0
+    before = warehouse_in_bigquery._rows("calls")
+    assert command(**environment).code == 0
+    assert warehouse_in_bigquery._rows("calls") == before
+
+
+def test_status_reads_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+    environment = {**access_to(serve(recent_account())), **warehouse_in_bigquery.environment}
+    assert "Nothing has been loaded yet" in command("status", **environment).out
+    assert command(**environment).code == 0
+    shown = command("status", "--max-age-hours", "1", **environment)
+    assert (shown.code, "0.0 hours ago" in shown.out) == (0, True), shown.out
+
+
+def test_an_emulator_needs_a_project(serve: Serve, command: Command) -> None:
+    shown = command("--destination", "bigquery", **access_to(serve()), BIGQUERY_EMULATOR_HOST="http://127.0.0.1:1")
+    assert (shown.code, "destination.bigquery.project_id" in shown.err) == (2, True), shown.err
+
+
+def test_without_access_to_google_a_sentence_says_how_to_get_it(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    shown = command("--destination", "bigquery", **access_to(serve()))
+    assert shown.code == 2, shown.err
+    assert "gcloud auth application-default login" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_a_spent_day_goes_on_in_bigquery_too(
+    serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    sandbox = serve(account, Switches(day_limit=4))
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    assert command(**environment).code == 75
+    shutil.rmtree(place / "dlt")
+    sandbox.switches.day_limit = 100
+    assert command(**environment).code == 0
+    assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_the_statements_are_those_that_were_reviewed(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    """`UPDATE_GOLDEN=1 pytest tests/test_bigquery.py -k reviewed` writes the files anew; read what changed."""
+    account = recent_account()
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
+    assert command(**environment).code == 0
+    said = [of.replace(warehouse_in_bigquery.project, "project") for of in warehouse_in_bigquery.statements()]
+    apart = [re.split(r";\s+(?=(?:CREATE|INSERT|MERGE|DELETE|TRUNCATE|DROP|ALTER|DECLARE) )", of) for of in said]
+    single = [" ".join(of.split()).rstrip("; ") for parts in apart for of in parts]
+    tables = sorted(of for of in single if re.match(r"CREATE TABLE `project`.`comagic`.`(?!_dlt)", of))
+    merges = [
+        of for of in single if re.match(r"(MERGE INTO|DELETE FROM|INSERT INTO) `project`.`comagic`.`(?!_dlt)", of)
+    ]
+    for name, statements, cut in (("tables", tables, r", (?=`\w+` [A-Z])"), ("merge", merges, r", (?=`)| (?=WHEN )")):
+        file = ROOT / "tests" / "data" / f"bigquery_{name}.sql"
+        text = "".join(re.sub(cut, lambda found: found.group().rstrip() + "\n    ", of) + ";\n\n" for of in statements)
+        if "UPDATE_GOLDEN" in os.environ:
+            file.write_text(text, "utf-8")
+        assert text == file.read_text("utf-8")
+    assert all("description=" in of for of in tables)
+    by_table = {of.split("`")[5]: of for of in tables}
+    assert "PARTITION BY `partition_date`" in by_table["calls"]
+    assert "CLUSTER BY `id`" in by_table["calls"]
+    children = [of for name, of in by_table.items() if name.startswith("calls__")]
+    assert len(children) == 4
+    assert all("CLUSTER BY `_dlt_root_id`" in of for of in children)
+    assert all(" ON d.`" in of for of in merges if of.startswith("MERGE")), "no statement without a key"
+    assert all(" WHERE " in of for of in merges if of.startswith("DELETE"))
