@@ -32,7 +32,7 @@ from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
 from comagic.destinations import chosen_destination, file_format
 from comagic.display import Display
-from comagic.explaining import EXIT_EARLY, EXIT_FAILED, exit_code, explain
+from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
 from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment
@@ -239,19 +239,23 @@ def finishing_seconds(pipeline: Pipeline) -> float:
 @contextmanager
 def told(journal: Journal, notifier: Notifier) -> Iterator[None]:
     """Tells, where the configuration says so, how the `with` block ended; an interruption is somebody's wish."""
-    outcome, text = "succeeded", ""
+
+    def tell(outcome: str, text: str) -> None:
+        message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, summary_line(journal))))
+        for problem in notifier.tell(outcome, "comagic", message):
+            err.print(f"Warning: {problem}", style="yellow", highlight=False)
+
     try:
         yield
     except Exception as error:
-        outcome = "stopped early" if exit_code(error) == EXIT_EARLY else "failed"
-        text = explain(error) or f"{type(error).__name__}"
+        code = exit_code(error)
+        if code == EXIT_EARLY and notifier.on_success:
+            tell("stopped early", explain(error))
+        elif code not in (EXIT_EARLY, EXIT_INTERRUPTED):
+            tell("failed", explain(error) or type(error).__name__)
         raise
-    finally:
-        ended = sys.exc_info()[1]
-        if (outcome == "failed" or notifier.on_success) and (ended is None or isinstance(ended, Exception)):
-            message = f"CoMagic load {outcome}: {text} {summary_line(journal)}"
-            for problem in notifier.tell(outcome, "comagic", message):
-                err.print(f"Warning: {problem}", style="yellow", highlight=False)
+    if notifier.on_success:
+        tell("succeeded", "")
 
 
 def chosen_resources(names: Tuple[str, ...]) -> List[str]:

@@ -126,9 +126,8 @@ def test_the_statements_are_those_that_were_reviewed(
     apart = [re.split(r";\s+(?=(?:CREATE|INSERT|MERGE|DELETE|TRUNCATE|DROP|ALTER|DECLARE) )", of) for of in said]
     single = [" ".join(of.split()).rstrip("; ") for parts in apart for of in parts]
     tables = sorted(of for of in single if re.match(r"CREATE TABLE `project`.`comagic`.`(?!_dlt)", of))
-    merges = [
-        of for of in single if re.match(r"(MERGE INTO|DELETE FROM|INSERT INTO) `project`.`comagic`.`(?!_dlt)", of)
-    ]
+    changing = r"(MERGE INTO|DELETE FROM|INSERT INTO) `project`.`comagic`.`(?!_dlt)"
+    merges = sorted((of for of in single if re.match(changing, of)), key=lambda of: of.split("`")[5])
     for name, statements, cut in (("tables", tables, r", (?=`\w+` [A-Z])"), ("merge", merges, r", (?=`)| (?=WHEN )")):
         file = ROOT / "tests" / "data" / f"bigquery_{name}.sql"
         text = "".join(re.sub(cut, lambda found: found.group().rstrip() + "\n    ", of) + ";\n\n" for of in statements)

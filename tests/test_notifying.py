@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from comagic import Journal
+from comagic.notifying import Notifier
 from comagic.sandbox import SandboxServer, Switches
+from comagic_pipeline import told
 from tests.conftest import Outcome, access_to, recent_account
 
 Serve = Callable[..., SandboxServer]
@@ -63,7 +66,7 @@ def test_a_failure_is_told_in_the_sentence_that_a_person_would_read(serve: Serve
     assert shown.code == 1
     ((path, message),) = hook.messages
     assert TOKEN in path
-    assert message["text"].startswith("CoMagic load failed: get.calls_report")
+    assert message["text"].startswith("CoMagic load failed. get.calls_report")
     assert "Give the user of this key the right" in message["text"]
 
 
@@ -84,6 +87,18 @@ def test_an_early_stop_is_no_failure(serve: Serve, command: Command, hook: Hook)
     assert hook.messages == []
     assert command(**notified, NOTIFICATIONS__ON_SUCCESS="true").code == 75
     assert "stopped early" in hook.messages[0][1]["text"]
+
+
+def test_an_interruption_is_somebodys_wish_however_dlt_wraps_it(hook: Hook) -> None:
+    notifier = Notifier(hook.url, {"text": "{text}"}, None, on_success=True)
+    with pytest.raises(KeyboardInterrupt), told(Journal(), notifier):
+        raise KeyboardInterrupt
+    with pytest.raises(RuntimeError), told(Journal(), notifier):
+        raise RuntimeError from KeyboardInterrupt()
+    assert hook.messages == []
+    with pytest.raises(RuntimeError), told(Journal(), notifier):
+        raise RuntimeError
+    assert [message for _, message in hook.messages] == [{"text": "CoMagic load failed. RuntimeError"}]
 
 
 def test_the_body_is_whatever_the_other_side_takes(serve: Serve, command: Command, hook: Hook) -> None:

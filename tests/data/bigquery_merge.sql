@@ -100,6 +100,20 @@ MERGE INTO `project`.`comagic`.`calls` d USING `project`.`comagic_staging`.`call
     `_dlt_load_id`,
     `_dlt_id`) VALUES (s.`id`, s.`start_time`, s.`finish_time`, s.`finish_reason`, s.`direction`, s.`cpn_region_name`, s.`source`, s.`is_lost`, s.`communication_number`, s.`contact_phone_number`, s.`wait_duration`, s.`total_wait_duration`, s.`lost_call_processing_duration`, s.`talk_duration`, s.`clean_talk_duration`, s.`total_duration`, s.`virtual_phone_number`, s.`ua_client_id`, s.`ym_client_id`, s.`sale_date`, s.`sale_cost`, s.`search_query`, s.`entrance_page`, s.`gclid`, s.`yclid`, s.`channel`, s.`last_answered_employee_full_name`, s.`site_domain_name`, s.`site_id`, s.`campaign_name`, s.`campaign_id`, s.`visitor_id`, s.`person_id`, s.`visitor_type`, s.`visitor_session_id`, s.`visits_count`, s.`visitor_first_campaign_name`, s.`visitor_region`, s.`visitor_device`, s.`utm_source`, s.`utm_medium`, s.`utm_term`, s.`utm_content`, s.`utm_campaign`, s.`eq_utm_source`, s.`eq_utm_medium`, s.`eq_utm_campaign`, s.`partition_date`, s.`_dlt_load_id`, s.`_dlt_id`);
 
+MERGE INTO `project`.`comagic`.`calls__attributes` d USING `project`.`comagic_staging`.`calls__attributes` s ON d.`_dlt_id` = s.`_dlt_id`
+    WHEN MATCHED AND ((s.`value` IS DISTINCT FROM d.`value`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `value` = s.`value`,
+    `_dlt_root_id` = s.`_dlt_root_id`,
+    `_dlt_parent_id` = s.`_dlt_parent_id`,
+    `_dlt_list_idx` = s.`_dlt_list_idx`,
+    `_dlt_id` = s.`_dlt_id`
+    WHEN NOT MATCHED THEN INSERT (`value`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id`) VALUES (s.`value`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
+
+DELETE FROM `project`.`comagic`.`calls__attributes` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__attributes`);
+
 MERGE INTO `project`.`comagic`.`calls__call_records` d USING `project`.`comagic_staging`.`calls__call_records` s ON d.`_dlt_id` = s.`_dlt_id`
     WHEN MATCHED AND ((s.`value` IS DISTINCT FROM d.`value`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `value` = s.`value`,
     `_dlt_root_id` = s.`_dlt_root_id`,
@@ -113,6 +127,26 @@ MERGE INTO `project`.`comagic`.`calls__call_records` d USING `project`.`comagic_
     `_dlt_id`) VALUES (s.`value`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
 
 DELETE FROM `project`.`comagic`.`calls__call_records` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__call_records`);
+
+MERGE INTO `project`.`comagic`.`calls__employees` d USING `project`.`comagic_staging`.`calls__employees` s ON d.`_dlt_id` = s.`_dlt_id`
+    WHEN MATCHED AND ((s.`employee_id` IS DISTINCT FROM d.`employee_id`) OR (s.`employee_full_name` IS DISTINCT FROM d.`employee_full_name`) OR (s.`is_answered` IS DISTINCT FROM d.`is_answered`) OR (s.`is_talked` IS DISTINCT FROM d.`is_talked`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `employee_id` = s.`employee_id`,
+    `employee_full_name` = s.`employee_full_name`,
+    `is_answered` = s.`is_answered`,
+    `is_talked` = s.`is_talked`,
+    `_dlt_root_id` = s.`_dlt_root_id`,
+    `_dlt_parent_id` = s.`_dlt_parent_id`,
+    `_dlt_list_idx` = s.`_dlt_list_idx`,
+    `_dlt_id` = s.`_dlt_id`
+    WHEN NOT MATCHED THEN INSERT (`employee_id`,
+    `employee_full_name`,
+    `is_answered`,
+    `is_talked`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id`) VALUES (s.`employee_id`, s.`employee_full_name`, s.`is_answered`, s.`is_talked`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
+
+DELETE FROM `project`.`comagic`.`calls__employees` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__employees`);
 
 MERGE INTO `project`.`comagic`.`calls__tags` d USING `project`.`comagic_staging`.`calls__tags` s ON d.`_dlt_id` = s.`_dlt_id`
     WHEN MATCHED AND ((s.`tag_name` IS DISTINCT FROM d.`tag_name`) OR (s.`tag_id` IS DISTINCT FROM d.`tag_id`) OR (s.`tag_change_time` IS DISTINCT FROM d.`tag_change_time`) OR (s.`tag_type` IS DISTINCT FROM d.`tag_type`) OR (s.`tag_user_id` IS DISTINCT FROM d.`tag_user_id`) OR (s.`tag_user_login` IS DISTINCT FROM d.`tag_user_login`) OR (s.`tag_employee_id` IS DISTINCT FROM d.`tag_employee_id`) OR (s.`tag_employee_full_name` IS DISTINCT FROM d.`tag_employee_full_name`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `tag_name` = s.`tag_name`,
@@ -141,38 +175,4 @@ MERGE INTO `project`.`comagic`.`calls__tags` d USING `project`.`comagic_staging`
     `_dlt_id`) VALUES (s.`tag_name`, s.`tag_id`, s.`tag_change_time`, s.`tag_type`, s.`tag_user_id`, s.`tag_user_login`, s.`tag_employee_id`, s.`tag_employee_full_name`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
 
 DELETE FROM `project`.`comagic`.`calls__tags` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__tags`);
-
-MERGE INTO `project`.`comagic`.`calls__employees` d USING `project`.`comagic_staging`.`calls__employees` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`employee_id` IS DISTINCT FROM d.`employee_id`) OR (s.`employee_full_name` IS DISTINCT FROM d.`employee_full_name`) OR (s.`is_answered` IS DISTINCT FROM d.`is_answered`) OR (s.`is_talked` IS DISTINCT FROM d.`is_talked`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `employee_id` = s.`employee_id`,
-    `employee_full_name` = s.`employee_full_name`,
-    `is_answered` = s.`is_answered`,
-    `is_talked` = s.`is_talked`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`employee_id`,
-    `employee_full_name`,
-    `is_answered`,
-    `is_talked`,
-    `_dlt_root_id`,
-    `_dlt_parent_id`,
-    `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`employee_id`, s.`employee_full_name`, s.`is_answered`, s.`is_talked`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
-
-DELETE FROM `project`.`comagic`.`calls__employees` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__employees`);
-
-MERGE INTO `project`.`comagic`.`calls__attributes` d USING `project`.`comagic_staging`.`calls__attributes` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`value` IS DISTINCT FROM d.`value`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `value` = s.`value`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`value`,
-    `_dlt_root_id`,
-    `_dlt_parent_id`,
-    `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`value`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
-
-DELETE FROM `project`.`comagic`.`calls__attributes` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__attributes`);
 
