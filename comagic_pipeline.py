@@ -33,6 +33,7 @@ from comagic.deadline import Deadline
 from comagic.destinations import chosen_destination, file_format
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
+from comagic.flat_view import create_flat_view
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
 from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment
@@ -46,7 +47,7 @@ from comagic.summary import (
     show_status,
     summary_line,
 )
-from comagic.working_folder import finish_interrupted, keep_to_this_folder, sole_run
+from comagic.working_folder import finish_interrupted, keep_to_this_place, sole_run
 
 DATABASE = "comagic_pipeline.duckdb"
 DEMO_DATABASE = "comagic_demo.duckdb"
@@ -134,7 +135,7 @@ def load(
         )
         pipeline = opened_pipeline(destination, demo)
         stack.enter_context(sole_run(pipeline))
-        keep_to_this_folder(pipeline)
+        keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, chosen, begin, end, access)
     if demo:
         show_next_steps(pipeline)
@@ -153,6 +154,17 @@ def status(destination: Optional[str], max_age_hours: Optional[float], demo: boo
     is_fresh = show_status(out, statuses(pipeline.destination, DATASET), max_age_hours)
     if not is_fresh:
         sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.option("--destination", metavar="NAME", help="As for load.")
+@click.option("--demo", is_flag=True, help=f"In the demo's {DEMO_DATABASE}.")
+def view(destination: Optional[str], demo: bool) -> None:
+    """Make the view calls_flat: one row a call, the names of its tags in an array.
+
+    It needs to be made once, and again when columns were added.
+    """
+    out.print(f"Made {create_flat_view(opened_pipeline(destination, demo), DATASET)}", highlight=False)
 
 
 @cli.command()

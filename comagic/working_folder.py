@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 from comagic.destinations import this_folder
 from comagic.exceptions import ComagicError
 
+PLACE = "comagic_place"
+"""Key of dlt's local state, which stays on this machine: where the last run was started, and what it loaded to."""
+
 
 class BusyError(ComagicError):
     """Another run of the same pipeline is under way on this machine."""
@@ -37,14 +40,18 @@ def sole_run(pipeline: Pipeline) -> Iterator[None]:
         ) from None
 
 
-def keep_to_this_folder(pipeline: Pipeline) -> None:
-    """Makes dlt's working folder anew if the last run was started in another folder.
+def keep_to_this_place(pipeline: Pipeline) -> None:
+    """Makes dlt's working folder anew if the last run was started in another folder, or loaded to somewhere else.
 
-    dlt has one working folder for a pipeline's name, wherever it is started. Two copies of this project would go on
-    from each other's cursor, and miss what the other loaded; made anew, it takes the cursor from the destination.
+    dlt has one working folder for a pipeline's name, wherever it is started and whatever it loads to. Two copies of
+    this project would go on from each other's cursor and miss what the other loaded; a first load into BigQuery after
+    a trial with DuckDB would bring the lookback alone. Made anew, it takes the cursor from the destination.
     """
-    if pipeline.get_local_state_val("initial_cwd") != str(this_folder()):
+    config = pipeline.destination_client().config
+    place = f"{this_folder()} {config.destination_type} {config.credentials} {pipeline.dataset_name}"
+    if dict(pipeline.state["_local"]).get(PLACE) != place:
         pipeline.drop()
+        pipeline.set_local_state_val(PLACE, place)
 
 
 def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:

@@ -143,3 +143,22 @@ def test_the_statements_are_those_that_were_reviewed(
     assert all("CLUSTER BY `_dlt_root_id`" in of for of in children)
     assert all(" ON d.`" in of for of in merges if of.startswith("MERGE")), "no statement without a key"
     assert all(" WHERE " in of for of in merges if of.startswith("DELETE"))
+
+
+def test_the_flat_view_is_the_same_in_both(
+    serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    sandbox = serve(account)
+    truth = {key: [tag["tag_name"] for tag in call["tags"]] for key, call in expected_calls(account, LONG_AGO).items()}
+    shown = command("view")
+    assert (shown.code, "load first" in shown.err) == (1, True), shown.err
+    for environment in ({}, warehouse_in_bigquery.environment):
+        assert command(**access_to(sandbox), **environment).code == 0
+        for _ in range(2):
+            shown = command("view", **environment)
+            assert (shown.code, "calls_flat" in shown.out) == (0, True), shown.err
+    sql = "SELECT id, tags, campaign_name, PARTITION_DATE FROM calls_flat ORDER BY id"
+    rows = Warehouse(place).query(sql)
+    assert rows == warehouse_in_bigquery.query(sql)
+    assert {key: tags for key, tags, *_ in rows} == truth

@@ -15,7 +15,7 @@ import pytest
 from comagic.destinations import chosen_destination
 from comagic.sandbox import SandboxServer, Switches
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from comagic.working_folder import keep_to_this_folder
+from comagic.working_folder import keep_to_this_place
 from tests.conftest import ROOT, TODAY, Warehouse, access_to, differences, expected_calls, recent_account
 
 Serve = Callable[..., SandboxServer]
@@ -90,14 +90,27 @@ def test_a_working_folder_left_by_another_folder_is_made_anew(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = Warehouse(tmp_path)
+    keep_to_this_place(warehouse.pipeline)
     warehouse.load(serve(recent_account(1)))
-    assert "sources" in warehouse.pipeline.state
-    keep_to_this_folder(warehouse.pipeline)
+    keep_to_this_place(warehouse.pipeline)
     assert "sources" in warehouse.pipeline.state
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    keep_to_this_folder(warehouse.pipeline)
+    keep_to_this_place(warehouse.pipeline)
     assert "sources" not in warehouse.pipeline.state
+
+
+def test_another_destination_does_not_go_on_from_the_first_ones_cursor(run: Run, serve: Serve, place: Path) -> None:
+    account = recent_account()
+    environment = access_to(serve(account))
+    assert run(**environment).returncode == 0
+    other = {"DESTINATION__DUCKDB__CREDENTIALS": f"duckdb:///{place}/other.duckdb"}
+    assert run(**environment, **other).returncode == 0
+    warehouse = Warehouse(place)
+    warehouse.file = place / "other.duckdb"
+    assert differences(warehouse.calls(), expected_calls(account, datetime(2000, 1, 1))) == []
+    shown = run(**environment)
+    assert f"{TODAY - timedelta(days=40)}" not in shown.stdout, "back at the first, it goes on from its own"
 
 
 def test_duckdb_merges_in_one_transaction_and_one_job_at_a_time() -> None:

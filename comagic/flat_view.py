@@ -1,0 +1,48 @@
+"""The flat shape that people come with: one row a call, the names of its tags in an array."""
+
+import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.sql_client import SqlClientBase
+from dlt.pipeline.pipeline import Pipeline
+
+from comagic.exceptions import ComagicError
+
+TABLES = {"view": "calls_flat", "calls": "calls", "tags": "calls__tags"}
+
+STATEMENT = """
+CREATE OR REPLACE VIEW {view} AS
+SELECT
+    calls.*,
+    ARRAY(
+        SELECT tags.tag_name FROM {tags} AS tags
+        WHERE tags._dlt_root_id = calls._dlt_id AND tags.tag_name IS NOT NULL
+        ORDER BY tags._dlt_list_idx
+    ) AS tags
+FROM {calls} AS calls
+"""
+"""Works in DuckDB and in BigQuery."""
+
+
+def create_flat_view(pipeline: Pipeline, dataset_name: str) -> str:
+    """Makes the view, or makes it anew with the columns that the table has by now.
+
+    Args:
+        pipeline: whose destination.
+        dataset_name: the dataset.
+
+    Returns:
+        The view's full name.
+
+    Raises:
+        ComagicError: there are no calls with tags yet, so there is nothing to see.
+    """
+    client: SqlClientBase[object]
+    with dlt.dataset(pipeline.destination, dataset_name).sql_client as client:
+        named = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
+        try:
+            client.execute_sql(STATEMENT.format(**named))
+        except DestinationUndefinedEntity:
+            raise ComagicError(
+                "There is no table of calls, or none of their tags, yet: load first, then make the view."
+            ) from None
+    return named["view"]
