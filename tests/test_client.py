@@ -110,14 +110,19 @@ def test_an_unknown_error_raises_too(answer: Any) -> None:
     assert type(api_error("get.account", answer)) is ApiError
 
 
+HANGS = {"RUNTIME__REQUEST_TIMEOUT": "1"}
+"""Time to wait for an answer that does not come; only for hangs, since a busy machine takes its time too."""
+
+
 @pytest.fixture
-def short_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
+def short_hangs(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault == "hang":
+        monkeypatch.setenv(*next(iter(HANGS.items())))
 
 
 @pytest.mark.parametrize("fault", PASSING_FOR_ROWS)
 def test_a_passing_fault_is_retried(serve: Serve, short_hangs: None, fault: str) -> None:
-    sandbox = serve(switches=Switches(faults={1: fault, 2: fault}, hang_seconds=0.5))
+    sandbox = serve(switches=Switches(faults={1: fault, 2: fault}, hang_seconds=3))
     assert ask_page(with_key(sandbox, deadline=Clock().deadline())) > 0
     assert sandbox.requests == 3
 
@@ -126,7 +131,7 @@ def test_a_passing_fault_is_retried(serve: Serve, short_hangs: None, fault: str)
 def test_a_lasting_fault_raises_and_never_looks_like_no_rows(
     serve: Serve, short_hangs: None, fault: str, error: type[ComagicError]
 ) -> None:
-    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 100), fault), hang_seconds=0.5))
+    sandbox = serve(switches=Switches(faults=dict.fromkeys(range(1, 100), fault), hang_seconds=3))
     with pytest.raises(error) as raised:
         ask_page(with_key(sandbox, deadline=Clock().deadline()))
     assert type(raised.value) is error
@@ -148,7 +153,6 @@ def test_pauses_grow(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         ("0", 1.0),
         ("soon", 1.0),
         ("100000", 300.0),
-        (format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True), 90.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0),
     ],
 )
@@ -158,7 +162,14 @@ def test_what_retry_after_says_is_waited_within_reason(
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "1")
     clock = Clock()
     ask_page(with_key(serve(switches=Switches(faults={1: f"429:{asked}"})), deadline=clock.deadline()))
-    assert clock.slept == [pytest.approx(waited, abs=30 if "GMT" in asked and waited > 1 else 0)]
+    assert clock.slept == [waited]
+
+
+def test_a_date_in_retry_after_is_waited_for(serve: Serve) -> None:
+    clock = Clock()
+    date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=200), usegmt=True)
+    ask_page(with_key(serve(switches=Switches(faults={1: f"429:{date}"})), deadline=clock.deadline()))
+    assert 100 < clock.slept[0] <= 200
 
 
 @pytest.mark.parametrize("status", ["204", "301", "400", "401", "403", "404"])

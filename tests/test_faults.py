@@ -8,14 +8,14 @@ import pytest
 
 from comagic.sandbox import SandboxServer, Switches
 from tests.conftest import Outcome, Warehouse, access_to, differences, expected_calls, recent_account
-from tests.test_client import PASSING_FOR_ROWS
+from tests.test_client import HANGS, PASSING_FOR_ROWS
 
 Serve = Callable[..., SandboxServer]
 Command = Callable[..., Outcome]
 LONG_AGO = datetime(2000, 1, 1)
 REQUESTS = 6
 """Of a load of 40 days by windows of ten: the account, and five windows, since the present day is begun."""
-SETTINGS = {"SOURCES__COMAGIC__WINDOW_DAYS": "10", "RUNTIME__REQUEST_TIMEOUT": "0.3"}
+SETTINGS = {"SOURCES__COMAGIC__WINDOW_DAYS": "10"}
 MIDDLE = 4
 
 STOPPING = [
@@ -41,9 +41,10 @@ def test_a_load_makes_as_many_requests_as_this_file_thinks(serve: Serve, command
 @pytest.mark.parametrize("fault", PASSING_FOR_ROWS)
 def test_a_passing_fault_leaves_no_trace(serve: Serve, command: Command, place: Path, fault: str, at: int) -> None:
     account = recent_account()
+    settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}
     fault = fault.replace(":2", ":0")  # nobody wants to wait here
-    sandbox = serve(account, Switches(faults={at: fault, at + 1: fault}, hang_seconds=0.5))
-    shown = command(**access_to(sandbox), **SETTINGS)
+    sandbox = serve(account, Switches(faults={at: fault, at + 1: fault}, hang_seconds=3))
+    shown = command(**access_to(sandbox), **settings)
     assert shown.code == 0, shown.err
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
     assert REQUESTS < sandbox.requests <= REQUESTS + 2
@@ -52,9 +53,10 @@ def test_a_passing_fault_leaves_no_trace(serve: Serve, command: Command, place: 
 @pytest.mark.parametrize("fault", [*PASSING_FOR_ROWS, "301", "404"])
 def test_a_lasting_fault_fails_and_the_next_run_mends(serve: Serve, command: Command, place: Path, fault: str) -> None:
     account = recent_account()
+    settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}
     lasting = dict.fromkeys(range(MIDDLE, 100), fault.replace(":2", ":0"))
-    sandbox = serve(account, Switches(faults=lasting, hang_seconds=0.5))
-    shown = command(**access_to(sandbox), **SETTINGS)
+    sandbox = serve(account, Switches(faults=lasting, hang_seconds=3))
+    shown = command(**access_to(sandbox), **settings)
     assert (shown.code, "Traceback" in shown.err) == (1, False), shown.err
     assert "Not finished" in shown.out
     kept = Warehouse(place).query("SELECT sum(rows_loaded) FROM load_windows WHERE rows_announced = rows_received")
@@ -62,7 +64,7 @@ def test_a_lasting_fault_fails_and_the_next_run_mends(serve: Serve, command: Com
 
     asked = sandbox.requests
     sandbox.switches.faults = {}
-    assert command(**access_to(sandbox), **SETTINGS).code == 0
+    assert command(**access_to(sandbox), **settings).code == 0
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
     assert sandbox.requests - asked == REQUESTS - (MIDDLE - 2), "the next run went on where the first had come to"
 
