@@ -15,12 +15,14 @@ from threading import Event
 
 import pytest
 
-from comagic import Journal, KeyCredentials, LoginCredentials
+from comagic import Journal, KeyCredentials, LoginCredentials, comagic_source
 from comagic.client import DataApiClient
 from comagic.deadline import Deadline
 from comagic.exceptions import DeadlineError
 from comagic.sandbox import SandboxServer, Switches
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+from comagic.working_folder import keep_to_this_place
+from comagic_pipeline import opened_pipeline
 from tests.conftest import (
     ROOT,
     TODAY,
@@ -246,3 +248,26 @@ def test_an_error_in_ones_own_code_is_raised_unless_there_is_a_journal(serve: Se
 
 def test_a_deadline_without_minutes_never_comes() -> None:
     assert Deadline().check() == float("inf")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_package_is_finished_unless_its_loading_had_begun(
+    serve: Serve, command: Command, place: Path, begun: bool
+) -> None:
+    """A job done but not noted as done would fill the staging table twice, and the merge insert rows twice."""
+    account = recent_account()
+    sandbox = serve(account)
+    pipeline = opened_pipeline(None, demo=False)
+    keep_to_this_place(pipeline)
+    access = {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url}
+    pipeline.extract(comagic_source(**access, start_date=TODAY - timedelta(days=40)), loader_file_format="parquet")
+    pipeline.normalize()
+    if begun:
+        ((package),) = (place / "dlt").glob("pipelines/comagic/load/normalized/*/new_jobs")
+        job = next(package.glob("calls.*"))
+        job.rename(package.parent / "started_jobs" / job.name)
+    shown = command(**access_to(sandbox))
+    assert shown.code == 0, shown.err
+    assert ("read again" in shown.err, "Finishing the load package" in shown.err) == (begun, not begun)
+    assert Warehouse(place).query("SELECT count(*) - count(DISTINCT id) FROM calls") == [(0,)]
+    assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
