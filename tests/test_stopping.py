@@ -259,8 +259,9 @@ def test_a_package_is_finished_unless_its_loading_had_begun(
     sandbox = serve(account)
     pipeline = opened_pipeline(None, demo=False)
     keep_to_this_place(pipeline)
-    access = {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url}
-    pipeline.extract(comagic_source(**access, start_date=TODAY - timedelta(days=40)), loader_file_format="parquet")
+    key = KeyCredentials(access_token=KEY)
+    source = comagic_source(key, sandbox.base_url, start_date=TODAY - timedelta(days=40))
+    pipeline.extract(source, loader_file_format="parquet")
     pipeline.normalize()
     if begun:
         ((package),) = (place / "dlt").glob("pipelines/comagic/load/normalized/*/new_jobs")
