@@ -164,7 +164,7 @@ def view(destination: Optional[str], demo: bool) -> None:
 
     It needs to be made once, and again when columns were added.
     """
-    out.print(f"Made {create_flat_view(opened_pipeline(destination, demo), DATASET)}", highlight=False)
+    out.print(f"Made {create_flat_view(opened_pipeline(destination, demo).destination, DATASET)}", highlight=False)
 
 
 @cli.command()

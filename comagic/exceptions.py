@@ -7,6 +7,7 @@
     │   └── StatusError             stop    any other HTTP status but 200, redirects too
     ├── BadAnswerError              retry   HTML, an empty body, half of one, another call's answer, no data, no total
     ├── WindowTooDenseError         stop    more calls in one second than the API can hand out
+    ├── BusyError                   stop    another run of the same pipeline is under way on this machine
     ├── DeadlineError               stop    the time that the run may take is over; ends with 75
     └── ApiError                    stop    the API answered with an error, of an unknown mnemonic too
         ├── InternalError           retry   passing fault of the server
@@ -99,6 +100,10 @@ class BadAnswerError(ComagicError):
 
 class WindowTooDenseError(ComagicError):
     """One second holds more rows than the API lets anyone page to; nothing was skipped, the load stops."""
+
+
+class BusyError(ComagicError):
+    """Another run of the same pipeline is under way on this machine; nothing was done."""
 
 
 class DeadlineError(ComagicError):

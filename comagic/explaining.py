@@ -34,7 +34,7 @@ def explain(error: BaseException) -> str:
     for cause in chain:
         for kind, sentence in SENTENCES:
             if isinstance(cause, kind):
-                return _advised(sentence(cause))
+                return sentence(cause)
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_ours(chain[-1])):
         return _advised(f"{type(chain[-1]).__name__}: {_brief(chain[-1])}")
     return ""
@@ -159,7 +159,7 @@ SENTENCES: Sequence[Tuple[Type[BaseException], Callable[[Any], str]]] = (
     ),
     (MissingDependencyException, lambda missing: f"A package is missing. {_brief(missing)}"),
     (NormalizeJobFailed, _unprepared),
-    (DestinationException, lambda refused: f"The destination refused: {_brief(refused)}"),
+    (DestinationException, lambda refused: _advised(f"The destination refused: {_brief(refused)}")),
     (ConfigurationException, lambda wrong: f"The configuration is wrong: {_brief(wrong)}"),
 )
 """Sentences by the kind of error, the first that fits."""

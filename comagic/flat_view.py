@@ -1,9 +1,10 @@
 """The flat shape that people come with: one row a call, the names of its tags in an array."""
 
+from typing import Any
+
 import dlt
+from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.destinations.sql_client import SqlClientBase
-from dlt.pipeline.pipeline import Pipeline
 
 from comagic.exceptions import ComagicError
 
@@ -23,11 +24,11 @@ FROM {calls} AS calls
 """Works in DuckDB and in BigQuery."""
 
 
-def create_flat_view(pipeline: Pipeline, dataset_name: str) -> str:
+def create_flat_view(destination: Destination[Any, Any], dataset_name: str) -> str:
     """Makes the view, or makes it anew with the columns that the table has by now.
 
     Args:
-        pipeline: whose destination.
+        destination: the destination.
         dataset_name: the dataset.
 
     Returns:
@@ -36,8 +37,7 @@ def create_flat_view(pipeline: Pipeline, dataset_name: str) -> str:
     Raises:
         ComagicError: there are no calls with tags yet, so there is nothing to see.
     """
-    client: SqlClientBase[object]
-    with dlt.dataset(pipeline.destination, dataset_name).sql_client as client:
+    with dlt.dataset(destination, dataset_name).sql_client as client:
         named = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
         try:
             client.execute_sql(STATEMENT.format(**named))

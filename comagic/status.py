@@ -22,7 +22,7 @@ GROUP BY resource
 ORDER BY resource
 """
 LAST_WINDOW = """
-SELECT window_end, period_end, is_incremental, rows_announced, rows_received
+SELECT window_end, period_end, rows_announced, rows_received
 FROM {load_windows}
 WHERE resource = '{resource}' AND read_at = (SELECT MAX(read_at) FROM {load_windows} WHERE resource = '{resource}')
 """
@@ -70,7 +70,7 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
         except DestinationUndefinedEntity:
             return []
         for resource, loaded_up_to, last_read_at in freshness:
-            ((window_end, period_end, _, announced, received), *_) = (
+            ((window_end, period_end, announced, received), *_) = (
                 client.execute_sql(LAST_WINDOW.format(load_windows=windows, resource=resource)) or []
             )
             ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {client.make_qualified_table_name(resource)}") or []  # noqa: S608

@@ -159,5 +159,5 @@ def _known_columns(of_reports: Sequence[Report]) -> Dict[str, List[str]]:
 
 
 def _budget_left(usage: Usage) -> str:
-    left, limit = usage.limits.get("day_remaining"), usage.limits.get("day_limit")
-    return f" ({left:,} of {limit:,} left today)" if isinstance(left, int) and isinstance(limit, int) else ""
+    left, limit = usage.number("day_remaining"), usage.number("day_limit")
+    return "" if left is None or limit is None else f" ({left:,} of {limit:,} left today)"

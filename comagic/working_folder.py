@@ -9,14 +9,10 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from filelock import FileLock, Timeout
 
 from comagic.destinations import this_folder
-from comagic.exceptions import ComagicError
+from comagic.exceptions import BusyError
 
 PLACE = "comagic_place"
 """Key of dlt's local state, which stays on this machine: where the last run was started, and what it loaded to."""
-
-
-class BusyError(ComagicError):
-    """Another run of the same pipeline is under way on this machine."""
 
 
 @contextmanager
@@ -47,19 +43,16 @@ def keep_to_this_place(pipeline: Pipeline) -> None:
     this project would go on from each other's cursor and miss what the other loaded; a first load into BigQuery after
     a trial with DuckDB would bring the lookback alone. Made anew, it takes the cursor from the destination.
     """
-    config = pipeline.destination_client().config
-    place = f"{this_folder()} {config.destination_type} {config.credentials} {pipeline.dataset_name}"
-    if dict(pipeline.state["_local"]).get(PLACE) != place:
-        pipeline.drop()
-        pipeline.set_local_state_val(PLACE, place)
+    if dict(pipeline.state["_local"]).get(PLACE) != _place(pipeline):
+        _make_anew(pipeline)
 
 
 def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:
     """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
 
-    A package that was being loaded is not gone on with: a job that was done but not yet noted as done would be done
-    twice, and the merge would find rows twice in the staging tables (seen with DuckDB: one kill of forty). Its cursor
-    never reached the destination either, so its rows are read again, and merged by their keys.
+    A package that was being loaded is not gone on with. Killed after a staging table was committed and before dlt had
+    noted so, dlt 1.31 fills that table a second time, and the upsert inserts each of its rows twice (seen with DuckDB,
+    one kill of forty). The package's cursor has not reached the destination either, so its rows are read again.
 
     A package with rows that dlt cannot prepare would stand in the way of every run to come. It never reached the
     destination, nor did its cursor; so it goes, and its rows are read again.
@@ -72,7 +65,7 @@ def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:
         return
     if _has_begun_loading(pipeline):
         tell("An interrupted run left a load package half loaded; its rows are read again.")
-        pipeline.drop()
+        _make_anew(pipeline)
         return
     tell("Finishing the load package of an interrupted run first.")
     try:
@@ -81,7 +74,18 @@ def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:
         if failed.step != "normalize":
             raise
         tell("It cannot be finished; its rows are read again.")
-        pipeline.drop()
+        _make_anew(pipeline)
+
+
+def _make_anew(pipeline: Pipeline) -> None:
+    """Empties the working folder, and notes whose it is from now on."""
+    pipeline.drop()
+    pipeline.set_local_state_val(PLACE, _place(pipeline))
+
+
+def _place(pipeline: Pipeline) -> str:
+    config = pipeline.destination_client().config
+    return f"{this_folder()} {config.destination_type} {config.credentials} {pipeline.dataset_name}"
 
 
 def _has_begun_loading(pipeline: Pipeline) -> bool:

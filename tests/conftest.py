@@ -29,11 +29,14 @@ from google.cloud import bigquery
 import comagic_pipeline
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, TIME, reports
+from comagic.deadline import Deadline
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 
 ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "comagic_pipeline.py"
 CALLS = reports()["calls"]
+LONG_AGO = datetime(2000, 1, 1)
 FAR = datetime(2100, 1, 1)
 TODAY = pendulum.today("UTC").date()
 
@@ -69,8 +72,30 @@ class Outcome:
     err: str
 
 
+Serve = Callable[..., SandboxServer]
+Command = Callable[..., Outcome]
+
+
 @pytest.fixture
-def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def run(place: Path) -> Command:
+    """Runs the script as a process of its own; keyword arguments are environment variables."""
+
+    def running(*words: str, **environment: str) -> Outcome:
+        ended = subprocess.run(
+            [sys.executable, str(SCRIPT), *words],
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+    return running
+
+
+@pytest.fixture
+def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command line in this process; keyword arguments are environment variables."""
 
     def running(*words: str, **environment: str) -> Outcome:
@@ -104,10 +129,28 @@ def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
     }
 
 
-def recent_account(calls_per_day: float = 10) -> SyntheticAccount:
-    """Calls of the last 40 days, today's left out."""
+def recent_account(calls_per_day: float = 10, **settings: Any) -> SyntheticAccount:
+    """Calls of the last 40 days, today's left out, so that nothing goes on while a test runs."""
     first, last = TODAY - timedelta(days=40), TODAY - timedelta(days=1)
-    return SyntheticAccount(first_day=first, last_day=last, calls_per_day=calls_per_day)
+    return SyntheticAccount(**{"first_day": first, "last_day": last, "calls_per_day": calls_per_day, **settings})
+
+
+class Clock:
+    """Time that only passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def deadline(self, minutes: float | None = None) -> Deadline:
+        return Deadline(minutes, self, self.sleep)
 
 
 class Warehouse:

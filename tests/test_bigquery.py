@@ -3,28 +3,25 @@
 import os
 import re
 import shutil
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from comagic.sandbox import SandboxServer, Switches
+from comagic.sandbox import Switches
 from tests.conftest import (
+    LONG_AGO,
     ROOT,
     TODAY,
     BigQuery,
-    Outcome,
+    Command,
+    Serve,
     Warehouse,
     access_to,
     differences,
     expected_calls,
     recent_account,
 )
-
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
-LONG_AGO = datetime(2000, 1, 1)
 
 
 def test_the_same_tables_as_in_duckdb_through_all_changes(

@@ -1,6 +1,5 @@
 """The client returns what the API documents or raises the exception that says how to mend it."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -35,8 +34,8 @@ from comagic.exceptions import (
 from comagic.sandbox import SandboxServer, Switches
 from comagic.sandbox.protocol import CODES
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
+from tests.conftest import Clock, Serve
 
-Serve = Callable[..., SandboxServer]
 DOCUMENTED = [*CODES, *RequestError.mnemonics]
 PASSING = {
     "reset": UnreachableError,
@@ -57,24 +56,6 @@ PASSING = {
     "599": OverloadedError,
 }
 PASSING_FOR_ROWS = {**PASSING, "null_data": BadAnswerError, "no_metadata": BadAnswerError}
-
-
-class Clock:
-    """Time that only passes when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def deadline(self, minutes: float | None = None) -> Deadline:
-        return Deadline(minutes, self, self.sleep)
 
 
 def with_key(sandbox: SandboxServer, key: str = KEY, **settings: Any) -> DataApiClient:

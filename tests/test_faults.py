@@ -1,18 +1,13 @@
 """Each fault at the first, a middle and the last request: right tables, or its exit code and a next run that mends."""
 
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from comagic.sandbox import SandboxServer, Switches
-from tests.conftest import Outcome, Warehouse, access_to, differences, expected_calls, recent_account
+from comagic.sandbox import Switches
+from tests.conftest import LONG_AGO, Command, Serve, Warehouse, access_to, differences, expected_calls, recent_account
 from tests.test_client import HANGS, PASSING_FOR_ROWS
 
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
-LONG_AGO = datetime(2000, 1, 1)
 REQUESTS = 6
 """Of a load of 40 days by windows of ten: the account, and five windows, since the present day is begun."""
 SETTINGS = {"SOURCES__COMAGIC__WINDOW_DAYS": "10"}

@@ -1,6 +1,5 @@
 """What was loaded is written down window by window, so that completeness is proved in SQL; `status` reads it."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -8,12 +7,10 @@ import pytest
 
 from comagic.catalog import LIST
 from comagic.load_windows import FIELDS
-from comagic.sandbox import SandboxServer, Switches
-from tests.conftest import ROOT, TODAY, Outcome, Warehouse, access_to, recent_account
+from comagic.sandbox import Switches
+from tests.conftest import ROOT, TODAY, Command, Serve, Warehouse, access_to, recent_account
 from tests.test_docs import block_after
 
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
 WINDOWS = "SELECT * EXCLUDE (_dlt_id, _dlt_load_id, read_at, read_seconds) FROM load_windows ORDER BY window_start"
 
 

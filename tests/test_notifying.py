@@ -1,7 +1,7 @@
 """A failure is told, a success if it is wanted, and a failing notifier hides neither."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,10 +13,8 @@ from comagic import Journal
 from comagic.notifying import Notifier
 from comagic.sandbox import SandboxServer, Switches
 from comagic_pipeline import told
-from tests.conftest import Outcome, access_to, recent_account
+from tests.conftest import Command, Serve, access_to, recent_account
 
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
 TOKEN = "12345:very-secret"
 
 

@@ -1,22 +1,25 @@
 """Secrets are nowhere; personal data is left out or replaced before anything is written to a disk."""
 
 import hmac
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
+from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import ROOT, TODAY, Outcome, Warehouse, access_to, expected_calls, recent_account
+from tests.conftest import (
+    LONG_AGO,
+    TODAY,
+    Command,
+    Outcome,
+    Serve,
+    Warehouse,
+    access_to,
+    expected_calls,
+    recent_account,
+)
 
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
-LONG_AGO = datetime(2000, 1, 1)
 PSEUDONYM_KEY = "a key that is long enough"
 
 
@@ -31,21 +34,8 @@ def found_in(folder: Path, shown: Outcome, *texts: str) -> list[str]:
     return [f"{text} in {place}" for place, content in places.items() for text in texts if text.encode() in content]
 
 
-def run(place: Path, **environment: str) -> Outcome:
-    """The script as a process of its own: dlt sets its log's level once a process."""
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "comagic_pipeline.py")],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return Outcome(ended.returncode, ended.stdout, ended.stderr)
-
-
 @pytest.mark.parametrize("errors", [{}, {"get.calls_report": "forbidden"}])
-def test_no_secret_is_written_anywhere(serve: Serve, place: Path, errors: dict[str, str]) -> None:
+def test_no_secret_is_written_anywhere(run: Command, serve: Serve, place: Path, errors: dict[str, str]) -> None:
     sandbox = serve(recent_account(1), Switches(errors=errors, faults={2: "html", 3: "503"}))
     environment = access_to(sandbox)
     del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
@@ -56,7 +46,7 @@ def test_no_secret_is_written_anywhere(serve: Serve, place: Path, errors: dict[s
         "SOURCES__COMAGIC__PSEUDONYM_KEY": PSEUDONYM_KEY,
         "RUNTIME__LOG_LEVEL": "DEBUG",
     }
-    shown = run(place, **environment)
+    shown = run(**environment)
     assert shown.code == (1 if errors else 0), shown.err
     assert "Data API call" in shown.err, "the log was on"
     assert sandbox.protocol.tokens
@@ -66,9 +56,9 @@ def test_no_secret_is_written_anywhere(serve: Serve, place: Path, errors: dict[s
 
 
 @pytest.mark.parametrize("errors", [{}, {"get.calls_report": "access_token_blocked"}])
-def test_no_key_is_written_anywhere(serve: Serve, place: Path, errors: dict[str, str]) -> None:
+def test_no_key_is_written_anywhere(run: Command, serve: Serve, place: Path, errors: dict[str, str]) -> None:
     sandbox = serve(recent_account(1), Switches(errors=errors))
-    shown = run(place, **access_to(sandbox), RUNTIME__LOG_LEVEL="DEBUG")
+    shown = run(**access_to(sandbox), RUNTIME__LOG_LEVEL="DEBUG")
     assert shown.code == (1 if errors else 0)
     assert found_in(place, shown, KEY) == []
     assert any("trace" in path.name for path in bytes_below(place)), "dlt's trace was looked into"

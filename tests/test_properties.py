@@ -1,6 +1,5 @@
 """Properties of windows and of answers, over inputs that nobody would think of."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -22,12 +21,10 @@ from comagic.rows import RowShaper
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.windows import Window, asked_end, asked_start, plan_windows, split, to_instant, to_wall
-from tests.conftest import CALLS, FAR
-from tests.test_client import Clock
+from tests.conftest import CALLS, FAR, LONG_AGO, Clock
 
-Serve = Callable[..., SandboxServer]
 ZONES = st.sampled_from(sorted(name for name in available_timezones() if name not in ("localtime", "Factory")))
-MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2090, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
+MOMENTS = st.datetimes(LONG_AGO, datetime(2090, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
 ON_A_SERVER = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )

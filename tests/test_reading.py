@@ -1,6 +1,5 @@
 """Every row of a window comes once, however many there are and whatever moves while they are paged."""
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import pendulum
@@ -13,9 +12,8 @@ from comagic.reading import WindowReader, WindowResult
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.windows import Window
-from tests.conftest import CALLS, FAR
+from tests.conftest import CALLS, FAR, Serve
 
-Serve = Callable[..., SandboxServer]
 NOON = datetime(2026, 3, 2, 12)
 WEEK = Window(datetime(2026, 3, 1), datetime(2026, 3, 8))
 MOSCOW = pendulum.timezone("Europe/Moscow")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,9 +12,8 @@ import requests
 from comagic.catalog import reports
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Serve
 
-Serve = Callable[..., SandboxServer]
 DAY: dict[str, Any] = {"date_from": "2026-03-02 00:00:00", "date_till": "2026-03-03 00:00:00"}
 ENVELOPE = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": KEY}}
 

@@ -1,17 +1,14 @@
 """The tables equal the account, whatever the API's bounds mean, on the first load and after every change."""
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import pendulum
 import pytest
 
 from comagic import Journal
-from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
-from tests.conftest import CALLS, Warehouse, differences, expected_calls
+from comagic.sandbox import Switches, SyntheticAccount
+from tests.conftest import CALLS, TODAY, Serve, Warehouse, differences, expected_calls, recent_account
 
-Serve = Callable[..., SandboxServer]
-TODAY = pendulum.today("UTC").date()
 YESTERDAY = TODAY - timedelta(days=1)
 
 
@@ -19,15 +16,9 @@ def days_ago(days: int) -> datetime:
     return datetime(TODAY.year, TODAY.month, TODAY.day) - timedelta(days=days)
 
 
-def recent_account(**settings: object) -> SyntheticAccount:
-    """Forty days of calls that ended yesterday, so that nothing goes on while a test runs."""
-    settings = {"first_day": TODAY - timedelta(days=40), "last_day": YESTERDAY, "calls_per_day": 20, **settings}
-    return SyntheticAccount(**settings)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("bounds", ["[]", "[)", "(]", "()"])
 def test_full_load_equals_the_account(serve: Serve, warehouse: Warehouse, bounds: str) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account, Switches(bounds=bounds, undocumented_key="hold_duration"))
     warehouse.load(sandbox, start_date=days_ago(50).date())
     expected = expected_calls(account, days_ago(50))
@@ -36,7 +27,7 @@ def test_full_load_equals_the_account(serve: Serve, warehouse: Warehouse, bounds
 
 
 def test_second_run_changes_nothing(serve: Serve, warehouse: Warehouse) -> None:
-    sandbox = serve(recent_account())
+    sandbox = serve(recent_account(20))
     warehouse.load(sandbox, start_date=days_ago(50).date())
     queries = ["FROM calls ORDER BY id"] + [f"FROM calls__{name} ORDER BY _dlt_id" for name in ("tags", "employees")]
     before = [warehouse.query(sql) for sql in queries]
@@ -45,7 +36,7 @@ def test_second_run_changes_nothing(serve: Serve, warehouse: Warehouse) -> None:
 
 
 def test_two_full_loads_give_the_same_tables(serve: Serve, tmp_path: object, warehouse: Warehouse) -> None:
-    sandbox = serve(recent_account())
+    sandbox = serve(recent_account(20))
     again = Warehouse(warehouse.file.parent, "again")
     for one in (warehouse, again):
         one.load(sandbox, start_date=days_ago(50).date())
@@ -53,7 +44,7 @@ def test_two_full_loads_give_the_same_tables(serve: Serve, tmp_path: object, war
 
 
 def test_late_changes_inside_the_lookback_arrive(serve: Serve, warehouse: Warehouse) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     warehouse.load(sandbox, start_date=days_ago(50).date())
     ids = list(expected_calls(account, days_ago(13)))
@@ -80,7 +71,7 @@ def test_late_changes_inside_the_lookback_arrive(serve: Serve, warehouse: Wareho
 
 
 def test_lookback_reads_exactly_its_days_again(serve: Serve, warehouse: Warehouse) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     warehouse.load(sandbox, start_date=days_ago(50).date())
     journal = Journal()
@@ -96,7 +87,7 @@ def test_lookback_reads_exactly_its_days_again(serve: Serve, warehouse: Warehous
 
 
 def test_a_period_is_loaded_again_and_the_cursor_stays(serve: Serve, warehouse: Warehouse) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     warehouse.load(sandbox, start_date=days_ago(20).date())
     state = warehouse.pipeline.state["sources"]
@@ -143,7 +134,7 @@ def test_a_zone_in_the_settings_overrides_the_accounts(serve: Serve, warehouse: 
 
 
 def test_every_column_exists_typed_and_described_even_without_values(serve: Serve, warehouse: Warehouse) -> None:
-    warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), fields="all")
+    warehouse.load(serve(recent_account(20)), start_date=days_ago(3).date(), fields="all")
     table = warehouse.pipeline.default_schema.tables["calls"]["columns"]
     for name, of in {**CALLS.fields, **CALLS.computed}.items():
         if of.type != "list":
@@ -158,7 +149,7 @@ def test_every_column_exists_typed_and_described_even_without_values(serve: Serv
 
 
 def test_chosen_fields_are_loaded_and_the_key_with_them(serve: Serve, warehouse: Warehouse) -> None:
-    warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), fields="tags, is_lost")
+    warehouse.load(serve(recent_account(20)), start_date=days_ago(3).date(), fields="tags, is_lost")
     names = {
         name
         for (name,) in warehouse.query("SELECT column_name FROM information_schema.columns WHERE table_name = 'calls'")
@@ -167,7 +158,7 @@ def test_chosen_fields_are_loaded_and_the_key_with_them(serve: Serve, warehouse:
 
 
 def test_a_new_key_of_the_api_becomes_a_column(serve: Serve, warehouse: Warehouse) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     warehouse.load(sandbox, start_date=days_ago(20).date())
     sandbox.switches.undocumented_key = "hold_duration"
@@ -179,7 +170,7 @@ def test_a_new_key_of_the_api_becomes_a_column(serve: Serve, warehouse: Warehous
 def test_a_changed_type_stops_the_load_and_names_the_column(
     serve: Serve, warehouse: Warehouse, first_load: bool
 ) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     if not first_load:
         warehouse.load(sandbox, start_date=days_ago(20).date())
@@ -190,7 +181,7 @@ def test_a_changed_type_stops_the_load_and_names_the_column(
 
 @pytest.mark.parametrize("field", ["tags", "attributes"])
 def test_a_list_that_is_none_stops_the_load(serve: Serve, warehouse: Warehouse, field: str) -> None:
-    account = recent_account()
+    account = recent_account(20)
     account.change(next(iter(expected_calls(account, days_ago(2)))), **{field: "text"})
     with pytest.raises(Exception, match=f"{field} is a str, not a list"):
         warehouse.load(serve(account), start_date=days_ago(3).date())
@@ -216,7 +207,7 @@ def test_an_account_without_calls_loads_nothing_and_does_not_fail(serve: Serve, 
 
 
 def test_a_state_in_the_future_loads_nothing_and_does_not_fail(serve: Serve, warehouse: Warehouse) -> None:
-    sandbox = serve(recent_account())
+    sandbox = serve(recent_account(20))
     warehouse.load(sandbox, start_date=days_ago(20).date())
     with warehouse.pipeline.managed_state() as state:
         incremental = state["sources"]["comagic"]["resources"]["calls"]["incremental"]["start_time"]
@@ -227,7 +218,7 @@ def test_a_state_in_the_future_loads_nothing_and_does_not_fail(serve: Serve, war
 
 
 def test_a_long_load_in_packages_equals_one_in_one(serve: Serve, warehouse: Warehouse) -> None:
-    account = recent_account()
+    account = recent_account(20)
     sandbox = serve(account)
     journal = Journal()
     runs = 0
@@ -247,7 +238,7 @@ def cursor_of(warehouse: Warehouse) -> datetime:
 
 
 def test_a_pass_that_stops_in_the_lookback_does_not_move_the_cursor_back(serve: Serve, warehouse: Warehouse) -> None:
-    sandbox = serve(recent_account())
+    sandbox = serve(recent_account(20))
     warehouse.load(sandbox, start_date=days_ago(30).date())
     before = cursor_of(warehouse)
     warehouse.load(sandbox, stop_after_rows=10)
@@ -257,7 +248,7 @@ def test_a_pass_that_stops_in_the_lookback_does_not_move_the_cursor_back(serve: 
 
 
 def test_an_end_in_the_future_means_now(serve: Serve, warehouse: Warehouse) -> None:
-    warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), until=days_ago(-400))
+    warehouse.load(serve(recent_account(20)), start_date=days_ago(3).date(), until=days_ago(-400))
     assert cursor_of(warehouse) <= pendulum.now("UTC")
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -19,26 +19,26 @@ from comagic import Journal, KeyCredentials, LoginCredentials, comagic_source
 from comagic.client import DataApiClient
 from comagic.deadline import Deadline
 from comagic.exceptions import DeadlineError
-from comagic.sandbox import SandboxServer, Switches
+from comagic.sandbox import Switches
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
 from comagic.working_folder import keep_to_this_place
 from comagic_pipeline import opened_pipeline
 from tests.conftest import (
+    LONG_AGO,
     ROOT,
+    SCRIPT,
     TODAY,
-    Outcome,
+    Clock,
+    Command,
+    Serve,
     Warehouse,
     access_to,
     differences,
     expected_calls,
     recent_account,
 )
-from tests.test_client import Clock
 
-Serve = Callable[..., SandboxServer]
-Command = Callable[..., Outcome]
 Start = Callable[..., "subprocess.Popen[str]"]
-LONG_AGO = datetime(2000, 1, 1)
 SMALL_PACKAGES = {"SOURCES__COMAGIC__LOAD_PACKAGE_ROWS": "150", "SOURCES__COMAGIC__WINDOW_DAYS": "3"}
 
 
@@ -49,7 +49,7 @@ def start(place: Path) -> Iterator[Start]:
 
         def starting(*words: str, **environment: str) -> "subprocess.Popen[str]":
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "comagic_pipeline.py"), *words],
+                [sys.executable, str(SCRIPT), *words],
                 env={**os.environ, "COLUMNS": "200", **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -250,25 +250,52 @@ def test_a_deadline_without_minutes_never_comes() -> None:
     assert Deadline().check() == float("inf")
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_a_package_is_finished_unless_its_loading_had_begun(
-    serve: Serve, command: Command, place: Path, begun: bool
-) -> None:
-    """A job done but not noted as done would fill the staging table twice, and the merge insert rows twice."""
+DIES_BEFORE_IT_NOTES = """
+import os, sys
+from dlt.common.storages.load_package import PackageStorage
+import comagic_pipeline
+
+table = sys.argv.pop()
+note = PackageStorage.save_pending_transition
+
+def noting(storage, load_id, file_name, *outcome):
+    if file_name.startswith(f"{table}."):
+        os._exit(9)
+    note(storage, load_id, file_name, *outcome)
+
+PackageStorage.save_pending_transition = noting
+comagic_pipeline.main()
+"""
+
+
+@pytest.mark.parametrize("table", ["calls", "calls__tags"])
+def test_killed_between_a_commit_and_dlts_note_of_it(serve: Serve, command: Command, place: Path, table: str) -> None:
+    """dlt would fill the staging table once more, and the merge insert its rows twice."""
+    account = recent_account()
+    environment = access_to(serve(account))
+    ended = subprocess.run(
+        [sys.executable, "-c", DIES_BEFORE_IT_NOTES, table],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 9, ended.stderr
+    shown = command(**environment)
+    assert (shown.code, "half loaded; its rows are read again" in shown.err) == (0, True), shown.err
+    assert Warehouse(place).query(f"SELECT count(*) - count(DISTINCT _dlt_id) FROM {table}") == [(0,)]
+    assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_a_package_whose_loading_had_not_begun_is_finished(serve: Serve, command: Command, place: Path) -> None:
     account = recent_account()
     sandbox = serve(account)
     pipeline = opened_pipeline(None, demo=False)
     keep_to_this_place(pipeline)
     key = KeyCredentials(access_token=KEY)
-    source = comagic_source(key, sandbox.base_url, start_date=TODAY - timedelta(days=40))
-    pipeline.extract(source, loader_file_format="parquet")
+    pipeline.extract(comagic_source(key, sandbox.base_url, start_date=LONG_AGO), loader_file_format="parquet")
     pipeline.normalize()
-    if begun:
-        ((package),) = (place / "dlt").glob("pipelines/comagic/load/normalized/*/new_jobs")
-        job = next(package.glob("calls.*"))
-        job.rename(package.parent / "started_jobs" / job.name)
+    asked = sandbox.requests
     shown = command(**access_to(sandbox))
-    assert shown.code == 0, shown.err
-    assert ("read again" in shown.err, "Finishing the load package" in shown.err) == (begun, not begun)
-    assert Warehouse(place).query("SELECT count(*) - count(DISTINCT id) FROM calls") == [(0,)]
+    assert (shown.code, "Finishing the load package" in shown.err) == (0, True), shown.err
+    assert 0 < sandbox.requests - asked < 10, "nothing new was read, or all of it again"
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
