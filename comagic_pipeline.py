@@ -30,7 +30,7 @@ from comagic.catalog import reports
 from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
-from comagic.destinations import chosen_destination, file_format
+from comagic.destinations import ask_first, chosen_destination, file_format
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
 from comagic.flat_view import create_flat_view
@@ -135,6 +135,7 @@ def load(
         )
         pipeline = opened_pipeline(destination, demo)
         stack.enter_context(sole_run(pipeline))
+        ask_first(pipeline)
         keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, chosen, begin, end, access)
     if demo:
@@ -151,6 +152,7 @@ def status(destination: Optional[str], max_age_hours: Optional[float], demo: boo
     It asks the destination and nothing else, so it works on any machine that can read it.
     """
     pipeline = opened_pipeline(destination, demo)
+    ask_first(pipeline)
     is_fresh = show_status(out, statuses(pipeline.destination, DATASET), max_age_hours)
     if not is_fresh:
         sys.exit(EXIT_FAILED)
@@ -164,7 +166,9 @@ def view(destination: Optional[str], demo: bool) -> None:
 
     It needs to be made once, and again when columns were added.
     """
-    out.print(f"Made {create_flat_view(opened_pipeline(destination, demo).destination, DATASET)}", highlight=False)
+    pipeline = opened_pipeline(destination, demo)
+    ask_first(pipeline)
+    out.print(f"Made {create_flat_view(pipeline.destination, DATASET)}", highlight=False)
 
 
 @cli.command()

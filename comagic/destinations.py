@@ -15,6 +15,8 @@ from comagic.exceptions import ConfigurationError
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Variable of the environment that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
 
+BIGQUERY = "dlt.destinations.bigquery"
+
 DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
 long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
@@ -62,6 +64,42 @@ def _nobodys_access() -> GcpServiceAccountCredentials:
     access._set_default_credentials(AnonymousCredentials())  # type: ignore[no-untyped-call]
     access.__is_resolved__ = True
     return access
+
+
+def ask_first(pipeline: Pipeline) -> None:
+    """Asks BigQuery for the datasets before anything is read: whether it answers, lets this account in, is in place.
+
+    dlt's first question is a query, which Google's client tries for ten minutes where nobody answers; this one ends
+    with `destination.bigquery.retry_deadline` (60 seconds). A dataset that is not there yet is made by the load.
+
+    Raises:
+        ConfigurationError: a dataset is in another location than the one that is configured.
+    """
+    if pipeline.destination.destination_type != BIGQUERY:
+        return
+    from google.api_core.exceptions import NotFound
+    from google.cloud.bigquery import DEFAULT_RETRY
+
+    client: Any = pipeline.destination_client()
+    patience = {
+        "retry": DEFAULT_RETRY.with_deadline(client.config.retry_deadline),
+        "timeout": client.config.http_timeout,
+    }
+    with client:
+        names = [client.sql_client.fully_qualified_dataset_name(quote=False)]
+        with client.with_staging_dataset():
+            names.append(client.sql_client.fully_qualified_dataset_name(quote=False))
+        for name in names:
+            try:
+                found = client.sql_client.native_connection.get_dataset(name, **patience)
+            except NotFound:
+                continue
+            wanted = client.config.location
+            if found.location and found.location.upper() != wanted.upper():
+                raise ConfigurationError(
+                    f"destination.bigquery.location: it says {wanted}, and the dataset {name} is in "
+                    f"{found.location}, for good. Set it to {found.location}, or delete the dataset."
+                )
 
 
 def file_format(pipeline: Pipeline) -> Any:

@@ -1,5 +1,6 @@
 """Turns whatever stopped a command into a sentence and an exit code."""
 
+import json
 import re
 import signal
 from typing import Any, Callable, Iterator, Sequence, Tuple, Type
@@ -35,6 +36,8 @@ def explain(error: BaseException) -> str:
         for kind, sentence in SENTENCES:
             if isinstance(cause, kind):
                 return sentence(cause)
+        if type(cause).__module__.startswith("google."):
+            return _advised(f"BigQuery: {_brief(cause)}")
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_ours(chain[-1])):
         return _advised(f"{type(chain[-1]).__name__}: {_brief(chain[-1])}")
     return ""
@@ -114,6 +117,8 @@ def _is_ours(error: BaseException) -> bool:
 
 def _brief(error: BaseException) -> str:
     text = str(error).split("The actual reason given is:")[-1]  # dlt's way to wrap what a destination says
+    if told := re.search(r'job_id=(\w+)\..*?"message":("(?:[^"\\]|\\.)*")', text):  # a load job of BigQuery, as JSON
+        text = f"the rows of {told.group(1)}: {json.loads(told.group(2))}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[:3])[:600]
 
@@ -134,7 +139,12 @@ BIGQUERY_ADVICE: Sequence[Tuple[str, str]] = (
         "comagic_staging.",
     ),
     (
-        r"location",
+        r"invalid_grant|invalid authentication|Reauthentication",
+        "Google does not accept this access: set another key as destination.bigquery.credentials, or without one run "
+        "`gcloud auth application-default login` again.",
+    ),
+    (
+        r"not found in location",
         "Set destination.bigquery.location to where the dataset comagic is; a dataset cannot be moved.",
     ),
     (

@@ -119,6 +119,35 @@ def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     return running
 
 
+DIES_BEFORE_IT_NOTES = """
+import os, sys
+from dlt.common.storages.load_package import PackageStorage
+import comagic_pipeline
+
+table = sys.argv.pop()
+note = PackageStorage.save_pending_transition
+
+def noting(storage, load_id, file_name, *outcome):
+    if file_name.startswith(f"{table}."):
+        os._exit(9)
+    note(storage, load_id, file_name, *outcome)
+
+PackageStorage.save_pending_transition = noting
+comagic_pipeline.main()
+"""
+
+
+def die_before_noting(table: str, environment: dict[str, str]) -> None:
+    """A load that dies as after a kill: rows of a table are committed, and dlt has not noted that yet."""
+    ended = subprocess.run(
+        [sys.executable, "-c", DIES_BEFORE_IT_NOTES, table],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 9, ended.stderr
+
+
 def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
     """The environment that leads to a sandbox; calls of the last 40 days."""
     return {

@@ -1,12 +1,18 @@
 """BigQuery, by dlt's real destination against an emulator: the same tables as in DuckDB, whatever happens."""
 
+import json
 import os
 import re
 import shutil
+import time
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from comagic.sandbox import Switches
 from tests.conftest import (
@@ -18,6 +24,7 @@ from tests.conftest import (
     Serve,
     Warehouse,
     access_to,
+    die_before_noting,
     differences,
     expected_calls,
     recent_account,
@@ -99,6 +106,138 @@ def test_without_access_to_google_a_sentence_says_how_to_get_it(
     assert "Traceback" not in shown.err
 
 
+class Google:
+    """A server that answers like Google's, and refuses: `refusals` has (part of the path, status, reason, message)."""
+
+    def __init__(self, *refusals: tuple[str, int, str, str]) -> None:
+        asked: list[str] = []
+        self.asked = asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                asked.append(self.path)
+                missing = ("", 404, "notFound", "Not found: Dataset p:comagic")
+                _, status, reason, message = next((of for of in refusals if of[0] in self.path), missing)
+                error = {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}
+                body = json.dumps({"error": error}).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                self.answer()
+
+            def do_POST(self) -> None:
+                self.answer()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.environment = {
+            "BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{self.server.server_port}",
+            "DESTINATION_TYPE": "bigquery",
+            "DESTINATION__BIGQUERY__PROJECT_ID": "p",
+            "DESTINATION__BIGQUERY__RETRY_DEADLINE": "2",
+        }
+
+    def __enter__(self) -> "Google":
+        self.thread = Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (
+            (
+                "/datasets/",
+                403,
+                "accessDenied",
+                "Access Denied: Dataset p:comagic",
+            ),
+            "BigQuery Data Editor",
+        ),
+        (
+            (
+                "/queries",
+                403,
+                "accessDenied",
+                "Access Denied: User does not have bigquery.jobs.create permission",
+            ),
+            "BigQuery Job User",
+        ),
+        (("/queries", 400, "invalid", "The project p has not enabled BigQuery."), "destination.bigquery.project_id"),
+    ],
+)
+@pytest.mark.parametrize("words", ["load", "status"])
+def test_what_google_refuses_is_told_with_what_to_do(
+    serve: Serve, command: Command, refusal: tuple[str, int, str, str], advice: str, words: str
+) -> None:
+    sandbox = serve(recent_account(1))
+    with Google(refusal) as google:
+        shown = command(words, **access_to(sandbox), **google.environment)
+    assert shown.code == 1, shown.err
+    assert refusal[3] in shown.err
+    assert advice in shown.err
+    assert "Traceback" not in shown.err
+    assert sandbox.requests == 0, "points were spent on rows that nobody takes"
+
+
+def test_a_key_that_google_does_not_take_is_told(serve: Serve, command: Command, place: Path) -> None:
+    sandbox = serve(recent_account(1))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    written = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with Google(("/token", 400, "invalid_grant", "invalid_grant: Invalid JWT Signature.")) as google:
+        access = {
+            "type": "service_account",
+            "project_id": "p",
+            "client_email": "loader@p.iam.gserviceaccount.com",
+            "private_key": written,
+            "token_uri": f"{google.environment['BIGQUERY_EMULATOR_HOST']}/token",
+        }
+        (place / "key.json").write_text(json.dumps(access))
+        application_default = {"GOOGLE_APPLICATION_CREDENTIALS": str(place / "key.json")}
+        shown = command("--destination", "bigquery", **access_to(sandbox), **application_default)
+    assert shown.code == 1, shown.err
+    assert "Google does not accept this access" in shown.err
+    assert written.splitlines()[1] not in shown.out + shown.err
+    assert set(google.asked) == {"/token"}
+    assert sandbox.requests == 0
+
+
+def test_an_address_that_nobody_serves_is_told_in_time(serve: Serve, command: Command) -> None:
+    sandbox = serve(recent_account(1))
+    with Google() as google:
+        pass
+    for words in ("load", "status", "view"):
+        began = time.monotonic()
+        shown = command(words, **access_to(sandbox), **google.environment)
+        assert (shown.code, "cannot be reached" in shown.err) == (1, True), shown.err
+        assert time.monotonic() - began < 15, "retry_deadline is 2 seconds"
+    assert sandbox.requests == 0
+
+
+def test_a_dataset_in_another_location_is_told_by_the_setting(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    environment = {**access_to(serve(recent_account(1))), **warehouse_in_bigquery.environment}
+    assert command(**environment, DESTINATION__BIGQUERY__LOCATION="EU").code == 0
+    shown = command(**environment, DESTINATION__BIGQUERY__LOCATION="europe-west3")
+    assert (shown.code, "destination.bigquery.location: it says europe-west3" in shown.err) == (2, True), shown.err
+    assert "is in EU" in shown.err
+    assert command(**environment, DESTINATION__BIGQUERY__LOCATION="eu").code == 0
+
+
 def test_a_spent_day_goes_on_in_bigquery_too(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -159,3 +298,40 @@ def test_the_flat_view_is_the_same_in_both(
     rows = Warehouse(place).query(sql)
     assert rows == warehouse_in_bigquery.query(sql)
     assert {key: tags for key, tags, *_ in rows} == truth
+
+
+def test_a_load_job_that_fails_is_told_and_nothing_is_lost(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
+    assert command(**environment).code == 0
+
+    def reshape(kind: str) -> None:
+        table = f"`{warehouse_in_bigquery.project}`.comagic_staging.calls"
+        for change in ("DROP COLUMN talk_duration", f"ADD COLUMN talk_duration {kind}"):
+            warehouse_in_bigquery.client.query_and_wait(f"ALTER TABLE {table} {change}")
+
+    reshape("DATE")
+    account.change(next(iter(expected_calls(account, LONG_AGO))), sale_cost=17.5)
+    cursor = "SELECT max(window_end) FROM load_windows JOIN _dlt_loads ON load_id = _dlt_load_id WHERE is_incremental"
+    before = warehouse_in_bigquery.query(cursor)
+    shown = command(**environment)
+    assert (shown.code, "The destination refused: the rows of calls" in shown.err) == (1, True), shown.err
+    assert "to DATE" in shown.err, "what the job said"
+    assert warehouse_in_bigquery.query(cursor) == before
+    reshape("INT64")
+    shown = command(**environment, SOURCES__COMAGIC__LOOKBACK_DAYS="60")
+    assert shown.code == 0, shown.err
+    assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_killed_while_it_loads_and_the_next_run_is_right(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
+    die_before_noting("calls", environment)
+    shown = command(**environment)
+    assert (shown.code, "half loaded; its rows are read again" in shown.err) == (0, True), shown.err
+    assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []

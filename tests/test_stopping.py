@@ -25,7 +25,6 @@ from comagic.working_folder import keep_to_this_place
 from comagic_pipeline import opened_pipeline
 from tests.conftest import (
     LONG_AGO,
-    ROOT,
     SCRIPT,
     TODAY,
     Clock,
@@ -33,6 +32,7 @@ from tests.conftest import (
     Serve,
     Warehouse,
     access_to,
+    die_before_noting,
     differences,
     expected_calls,
     recent_account,
@@ -250,36 +250,12 @@ def test_a_deadline_without_minutes_never_comes() -> None:
     assert Deadline().check() == float("inf")
 
 
-DIES_BEFORE_IT_NOTES = """
-import os, sys
-from dlt.common.storages.load_package import PackageStorage
-import comagic_pipeline
-
-table = sys.argv.pop()
-note = PackageStorage.save_pending_transition
-
-def noting(storage, load_id, file_name, *outcome):
-    if file_name.startswith(f"{table}."):
-        os._exit(9)
-    note(storage, load_id, file_name, *outcome)
-
-PackageStorage.save_pending_transition = noting
-comagic_pipeline.main()
-"""
-
-
 @pytest.mark.parametrize("table", ["calls", "calls__tags"])
 def test_killed_between_a_commit_and_dlts_note_of_it(serve: Serve, command: Command, place: Path, table: str) -> None:
     """dlt would fill the staging table once more, and the merge insert its rows twice."""
     account = recent_account()
     environment = access_to(serve(account))
-    ended = subprocess.run(
-        [sys.executable, "-c", DIES_BEFORE_IT_NOTES, table],
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-    )
-    assert ended.returncode == 9, ended.stderr
+    die_before_noting(table, environment)
     shown = command(**environment)
     assert (shown.code, "half loaded; its rows are read again" in shown.err) == (0, True), shown.err
     assert Warehouse(place).query(f"SELECT count(*) - count(DISTINCT _dlt_id) FROM {table}") == [(0,)]
