@@ -193,7 +193,8 @@ def test_what_google_refuses_is_told_with_what_to_do(
     assert sandbox.requests == 0, "points were spent on rows that nobody takes"
 
 
-def test_a_key_that_google_does_not_take_is_told(serve: Serve, command: Command, place: Path) -> None:
+def test_a_key_that_google_does_not_take_is_told(run: Command, serve: Serve, place: Path) -> None:
+    """In a process of its own: dlt remembers for a while that there was no access."""
     sandbox = serve(recent_account(1))
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     written = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -207,7 +208,7 @@ def test_a_key_that_google_does_not_take_is_told(serve: Serve, command: Command,
         }
         (place / "key.json").write_text(json.dumps(access))
         application_default = {"GOOGLE_APPLICATION_CREDENTIALS": str(place / "key.json")}
-        shown = command("--destination", "bigquery", **access_to(sandbox), **application_default)
+        shown = run("--destination", "bigquery", **access_to(sandbox), **application_default)
     assert shown.code == 1, shown.err
     assert "Google does not accept this access" in shown.err
     assert written.splitlines()[1] not in shown.out + shown.err
