@@ -335,8 +335,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.Abort:
-        end_with(KeyboardInterrupt())
+    except click.Abort as abort:  # click's word for a signal, SIGTERM too
+        end_with(abort.__cause__ or KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:
         end_with(error)
 

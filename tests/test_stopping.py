@@ -134,6 +134,19 @@ def test_a_polite_end_takes_seconds_and_the_next_run_goes_on(
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+def test_a_polite_end_outside_of_dlts_steps_is_75_too(serve: Serve, start: Start) -> None:
+    running: list[subprocess.Popen[str]] = []
+
+    def terminate(_: int) -> None:
+        running[0].send_signal(signal.SIGTERM)
+        sandbox.switches.latency = 30
+
+    sandbox = serve(recent_account(1), before_answer=terminate)
+    running.append(start("check", **access_to(sandbox)))
+    _, told = running[0].communicate(timeout=20)
+    assert (running[0].returncode, "Told to end" in told) == (75, True), told
+
+
 def test_a_period_by_hand_goes_on_too(serve: Serve, start: Start, command: Command, place: Path) -> None:
     account = recent_account()
     running: list[subprocess.Popen[str]] = []
