@@ -67,10 +67,11 @@ def _nobodys_access() -> GcpServiceAccountCredentials:
 
 
 def ask_first(pipeline: Pipeline) -> None:
-    """Asks BigQuery for the datasets before anything is read: whether it answers, lets this account in, is in place.
+    """Asks BigQuery for the dataset before anything is read: whether it answers, lets this account in, is in place.
 
     dlt's first question is a query, which Google's client tries for ten minutes where nobody answers; this one ends
     with `destination.bigquery.retry_deadline` (60 seconds). A dataset that is not there yet is made by the load.
+    The staging dataset is not asked for: who only reads, for `status`, need not see it.
 
     Raises:
         ConfigurationError: a dataset is in another location than the one that is configured.
@@ -86,20 +87,17 @@ def ask_first(pipeline: Pipeline) -> None:
         "timeout": client.config.http_timeout,
     }
     with client:
-        names = [client.sql_client.fully_qualified_dataset_name(quote=False)]
-        with client.with_staging_dataset():
-            names.append(client.sql_client.fully_qualified_dataset_name(quote=False))
-        for name in names:
-            try:
-                found = client.sql_client.native_connection.get_dataset(name, **patience)
-            except NotFound:
-                continue
-            wanted = client.config.location
-            if found.location and found.location.upper() != wanted.upper():
-                raise ConfigurationError(
-                    f"destination.bigquery.location: it says {wanted}, and the dataset {name} is in "
-                    f"{found.location}, for good. Set it to {found.location}, or delete the dataset."
-                )
+        name = client.sql_client.fully_qualified_dataset_name(quote=False)
+        try:
+            found = client.sql_client.native_connection.get_dataset(name, **patience)
+        except NotFound:
+            return
+    wanted = client.config.location
+    if found.location and found.location.upper() != wanted.upper():
+        raise ConfigurationError(
+            f"destination.bigquery.location: it says {wanted}, and the dataset {name} is in {found.location}, for "
+            f"good. Set it to {found.location}, or delete the dataset."
+        )
 
 
 def file_format(pipeline: Pipeline) -> Any:
