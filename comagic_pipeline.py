@@ -30,7 +30,8 @@ from comagic.catalog import reports
 from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
-from comagic.destinations import ask_first, chosen_destination, file_format
+from comagic.descriptions import bring_descriptions
+from comagic.destinations import ask_first, billed_bytes, chosen_destination, chosen_staging, file_format
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
 from comagic.flat_view import create_flat_view
@@ -42,6 +43,7 @@ from comagic.summary import (
     count_rows,
     new_columns,
     show_answer,
+    show_bill,
     show_load,
     show_new_columns,
     show_status,
@@ -103,6 +105,11 @@ def cli() -> None:
     help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
 )
 @click.option(
+    "--staging",
+    metavar="URL",
+    help="A bucket through which files are loaded, gs://bucket/folder. Default: dlt's setting staging_type, else none.",
+)
+@click.option(
     "--max-minutes",
     metavar="N",
     type=float,
@@ -115,6 +122,7 @@ def load(
     until: Optional[str],
     names: Tuple[str, ...],
     destination: Optional[str],
+    staging: Optional[str],
     max_minutes: Optional[float],
     demo: bool,
 ) -> None:
@@ -133,7 +141,7 @@ def load(
         client = open_client(
             deadline=Deadline(limit), **{name: access[name] for name in ("credentials", "base_url") if name in access}
         )
-        pipeline = opened_pipeline(destination, demo)
+        pipeline = opened_pipeline(destination, demo, staging)
         stack.enter_context(sole_run(pipeline))
         ask_first(pipeline)
         keep_to_this_place(pipeline)
@@ -153,7 +161,7 @@ def status(destination: Optional[str], max_age_hours: Optional[float], demo: boo
     """
     pipeline = opened_pipeline(destination, demo)
     ask_first(pipeline)
-    is_fresh = show_status(out, statuses(pipeline.destination, DATASET), max_age_hours)
+    is_fresh = show_status(out, statuses(pipeline.destination, pipeline.dataset_name), max_age_hours)
     if not is_fresh:
         sys.exit(EXIT_FAILED)
 
@@ -168,7 +176,21 @@ def view(destination: Optional[str], demo: bool) -> None:
     """
     pipeline = opened_pipeline(destination, demo)
     ask_first(pipeline)
-    out.print(f"Made {create_flat_view(pipeline.destination, DATASET)}", highlight=False)
+    out.print(f"Made {create_flat_view(pipeline.destination, pipeline.dataset_name)}", highlight=False)
+
+
+@cli.command()
+@click.option("--destination", metavar="NAME", help="As for load.")
+@click.option("--demo", is_flag=True, help=f"In the demo's {DEMO_DATABASE}.")
+def describe(destination: Optional[str], demo: bool) -> None:
+    """Bring the descriptions to the tables and columns that are there already.
+
+    New tables and columns of BigQuery have theirs; those of an older release, and DuckDB's, get them so.
+    """
+    pipeline = opened_pipeline(destination, demo)
+    ask_first(pipeline)
+    changed = bring_descriptions(pipeline.destination, pipeline.dataset_name)
+    out.print(f"Described {', '.join(changed)}" if changed else "Every description is there already.", highlight=False)
 
 
 @cli.command()
@@ -193,12 +215,14 @@ def check() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def opened_pipeline(destination: Optional[str], demo: bool) -> Pipeline:
+def opened_pipeline(destination: Optional[str], demo: bool, staging: Optional[str] = None) -> Pipeline:
     """The pipeline that the commands share."""
+    dataset: Any = None if demo else dlt.config.get("dataset_name")
     pipeline = dlt.pipeline(
         pipeline_name="comagic_demo" if demo else "comagic",
         destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
-        dataset_name=DATASET,
+        staging=chosen_staging(staging),
+        dataset_name=dataset or DATASET,
     )
     # A signal ends the run at once: what is under way is done again by the next run.
     pipeline.runtime_config.intercept_signals = False
@@ -240,6 +264,7 @@ def load_period(
                 client.deadline.keep_back(finishing_seconds(pipeline))
                 display.line()
     show_load(out, journal, tables, place, client.usage, time.monotonic() - began)
+    show_bill(out, billed_bytes(pipeline))
     show_new_columns(out, added)
     if journal.first_error:
         raise journal.first_error

@@ -53,6 +53,8 @@ def comagic_source(
     pseudonymize_fields: Any = None,
     pseudonym_key: Optional[TSecretStrValue] = None,
     user_id: Optional[int] = None,
+    skip_unchanged_rows: bool = True,
+    partition_expiration_days: Optional[int] = None,
     stop_after_rows: int = 0,
     since: Optional[datetime] = None,
     until: Optional[datetime] = None,
@@ -77,6 +79,9 @@ def comagic_source(
         pseudonymize_fields: names of text fields whose values are replaced by pseudonyms.
         pseudonym_key: the secret key of the pseudonyms, at least 16 characters.
         user_id: client of an agency; only for agency logins.
+        skip_unchanged_rows: leave rows alone that are the same in the destination; in BigQuery, comparing them reads
+            all columns of the whole table.
+        partition_expiration_days: BigQuery drops days that are older; it is set when a table is made.
         stop_after_rows: stop a run at the first finished window after so many rows; the journal tells whether it
             stopped, and the next run goes on from there. 0: never.
         since: wall time at which to begin, instead of the cursor.
@@ -101,6 +106,8 @@ def comagic_source(
         pseudonymize_fields=pseudonymize_fields,
         pseudonym_key=pseudonym_key,
         load_package_rows=stop_after_rows,
+        skip_unchanged_rows=skip_unchanged_rows,
+        partition_expiration_days=partition_expiration_days,
     )
     api = client or DataApiClient(credentials, base_url, user_id)
     for report in reports().values():
@@ -131,9 +138,14 @@ def report_resource(
     declare_load_windows(resource)
     resource.apply_hints(
         primary_key=report.primary_key,
-        # upsert: one MERGE a table, so no reader ever sees a hole. It wants each key once in a load package, which
-        # WindowReader keeps. Unchanged calls of the lookback are not written again.
-        write_disposition={"disposition": "merge", "strategy": "upsert", "skip_unchanged_rows": True},
+        # upsert, not delete-insert: one MERGE a table, so no reader sees a hole and a crash between two statements
+        # leaves none, where a delete-insert that died in between left 0 of 5 rows. It wants each key once in a load
+        # package, which WindowReader keeps. Statements and bytes of a day: comagic/README.md, Cost.
+        write_disposition={
+            "disposition": "merge",
+            "strategy": "upsert",
+            "skip_unchanged_rows": settings.skip_unchanged_rows,
+        },
         columns={
             **columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
             **described(ROOT_COLUMNS),
@@ -143,12 +155,17 @@ def report_resource(
             for name in selected
             if report.fields[name].type == LIST
         },
+        additional_table_hints={"description": report.description},
         # A value that does not fit its column stops the load: a silent second column would hide it.
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
     # The merge joins by the key, of which BigQuery reads only the blocks that it needs where the table is clustered.
     return bigquery_adapter(
-        resource, partition="partition_date", cluster=report.primary_key, table_description=report.description
+        resource,
+        partition="partition_date",
+        cluster=report.primary_key,
+        table_description=report.description,
+        partition_expiration_days=settings.partition_expiration_days,
     )
 
 

@@ -33,8 +33,10 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     configured: Any = dlt.config.get("destination_type")
     chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
     kind = chosen.split(".")[-1]
-    if kind == "bigquery" and EMULATOR in os.environ:
-        return dlt.destinations.bigquery(_nobodys_access())
+    if chosen in ("bigquery", BIGQUERY):
+        from comagic.billing import BilledBigQuery  # Google's client takes its time to import
+
+        return BilledBigQuery(_nobodys_access() if EMULATOR in os.environ else None)
     if kind != "duckdb":
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
@@ -64,6 +66,21 @@ def _nobodys_access() -> GcpServiceAccountCredentials:
     access._set_default_credentials(AnonymousCredentials())  # type: ignore[no-untyped-call]
     access.__is_resolved__ = True
     return access
+
+
+def chosen_staging(address: Optional[str]) -> Optional[Destination[Any, Any]]:
+    """dlt's staging destination: load jobs take their files from a bucket rather than from this machine.
+
+    Args:
+        address: what --staging says, `gs://bucket/folder`; None for dlt's own configuration (`staging_type`).
+    """
+    return dlt.destinations.filesystem(address) if address else None
+
+
+def billed_bytes(pipeline: Pipeline) -> Optional[int]:
+    """Bytes that the destination billed this process's queries for; None where it reports none."""
+    bill = getattr(pipeline.destination, "bill", None)
+    return bill.bytes if bill else None
 
 
 def ask_first(pipeline: Pipeline) -> None:

@@ -79,6 +79,8 @@ KNOWN = {
     "pseudonym_key",
     "load_package_rows",
     "max_minutes",
+    "skip_unchanged_rows",
+    "partition_expiration_days",
 }
 KNOWN_CREDENTIALS = {"access_token", "login", "password"}
 KNOWN_NOTIFICATIONS = {"webhook_url", "webhook_body", "on_success"}
@@ -100,6 +102,8 @@ class Settings:
         privacy: personal data that is left out or replaced.
         load_package_rows: rows after which a load package is closed at the next finished window; 0 for one package.
         max_minutes: time that a run of the command line may take; None for as long as it takes.
+        skip_unchanged_rows: compare rows before writing them, rather than write all that were read again.
+        partition_expiration_days: days after which BigQuery drops a partition; None for never.
     """
 
     start: datetime
@@ -110,6 +114,8 @@ class Settings:
     privacy: Privacy
     load_package_rows: int
     max_minutes: Optional[float]
+    skip_unchanged_rows: bool
+    partition_expiration_days: Optional[int]
 
     def selected(self, report: Report) -> List[str]:
         """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
@@ -142,6 +148,8 @@ def configured_settings(
     pseudonym_key: Optional[TSecretStrValue] = None,
     load_package_rows: int = LOAD_PACKAGE_ROWS,
     max_minutes: Optional[float] = None,
+    skip_unchanged_rows: bool = True,
+    partition_expiration_days: Optional[int] = None,
 ) -> Settings:
     """The settings, checked; dlt injects those that are not given.
 
@@ -160,6 +168,12 @@ def configured_settings(
         ),
         load_package_rows=_whole("load_package_rows", load_package_rows, 0, 10_000_000),
         max_minutes=None if max_minutes is None else minutes(f"{SECTION}.max_minutes", max_minutes),
+        skip_unchanged_rows=skip_unchanged_rows,
+        partition_expiration_days=(
+            None
+            if partition_expiration_days is None
+            else _whole("partition_expiration_days", partition_expiration_days, 1, 36500)
+        ),
     )
 
 

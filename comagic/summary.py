@@ -60,6 +60,12 @@ def show_load(
     show_differences(console, journal)
 
 
+def show_bill(console: Console, billed: Optional[int]) -> None:
+    """Shows what the destination billed the run's queries for, where it reports that."""
+    if billed is not None:
+        console.print(f"BigQuery bills the run's queries as {billed / 2**30:,.2f} GiB.", highlight=False)
+
+
 def summary_line(journal: Journal) -> str:
     """The load in one line of plain text, for a message to people."""
     return " ".join(

@@ -271,15 +271,22 @@ class BigQuery(Warehouse):
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder whose folders are the buckets that the emulator of BigQuery can see."""
+    return tmp_path_factory.mktemp("buckets")
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory, buckets: Path) -> Iterator[str]:
     """Address of an emulator of BigQuery, which ends with the tests."""
     with FileLock(Path(tempfile.gettempdir()) / "duckdb_extensions.lock"):  # tests run two at a time
         import_extension("spatial")
     log = tmp_path_factory.mktemp("emulator") / "log"
     command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--rest-port", "0", "--grpc-port", "0"]
+    environment = {**os.environ, "BQEMU_GCS_LOCAL_ROOT": str(buckets)}
     with (
         log.open("wb") as written,
-        subprocess.Popen([*command, "--project", "p"], stdout=written, stderr=written) as one,
+        subprocess.Popen([*command, "--project", "p"], env=environment, stdout=written, stderr=written) as one,
     ):
         try:
             for _ in range(600):

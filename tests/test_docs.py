@@ -38,7 +38,7 @@ def help_of(*words: str) -> str:
     )
 
 
-@pytest.mark.parametrize("words", [(), ("load",), ("check",), ("status",), ("view",)])
+@pytest.mark.parametrize("words", [(), ("load",), ("check",), ("status",), ("view",), ("describe",)])
 def test_the_readme_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
     assert f"```\n{help_of(*words)}\n```" in README
 
