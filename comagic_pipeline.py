@@ -31,7 +31,14 @@ from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
 from comagic.descriptions import bring_descriptions
-from comagic.destinations import ask_first, billed_bytes, chosen_destination, chosen_staging, file_format
+from comagic.destinations import (
+    ask_first,
+    billed_bytes,
+    chosen_destination,
+    chosen_staging,
+    file_format,
+    refuse_other_shapes,
+)
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
 from comagic.flat_view import create_flat_view
@@ -144,6 +151,7 @@ def load(
         pipeline = opened_pipeline(destination, demo, staging)
         stack.enter_context(sole_run(pipeline))
         ask_first(pipeline)
+        refuse_other_shapes(pipeline, [reports()[name] for name in chosen])
         keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, chosen, begin, end, access)
     if demo:

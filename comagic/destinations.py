@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional, cast
+from typing import Any, Dict, List, Optional, Sequence, cast
 
 import dlt
 from dlt import Pipeline
@@ -10,12 +10,24 @@ from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.destination import Destination
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
+from comagic.catalog import LIST, Report
 from comagic.exceptions import ConfigurationError
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Variable of the environment that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
 
 BIGQUERY = "dlt.destinations.bigquery"
+
+BIGQUERY_TYPES = {
+    "bigint": ("INTEGER", "INT64"),
+    "double": ("FLOAT", "FLOAT64"),
+    "bool": ("BOOLEAN", "BOOL"),
+    "text": ("STRING",),
+    "timestamp": ("TIMESTAMP",),
+    "date": ("DATE",),
+    LIST: ("a table of its own",),
+}
+"""BigQuery's names, old and new, of the types that the catalog has."""
 
 DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
@@ -115,6 +127,37 @@ def ask_first(pipeline: Pipeline) -> None:
             f"destination.bigquery.location: it says {wanted}, and the dataset {name} is in {found.location}, for "
             f"good. Set it to {found.location}, or delete the dataset."
         )
+
+
+def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Report]) -> None:
+    """Holds the tables that are in BigQuery already against the catalog, before anything is read.
+
+    dlt adds columns and never looks at the types of those that are there: a load job would fail after the reading.
+
+    Raises:
+        ConfigurationError: a column has another type, so the table is not one that this pipeline made.
+    """
+    if pipeline.destination.destination_type != BIGQUERY:
+        return
+    from google.api_core.exceptions import NotFound
+
+    client: Any = pipeline.destination_client()
+    with client:
+        dataset = client.sql_client.fully_qualified_dataset_name(quote=False)
+        for report in wanted:
+            try:
+                table = client.sql_client.native_connection.get_table(f"{dataset}.{report.name}")
+            except NotFound:
+                continue
+            declared = {**report.fields, **report.computed}
+            for column in table.schema:
+                types = BIGQUERY_TYPES[declared[column.name].type] if column.name in declared else (column.field_type,)
+                if column.field_type not in types or column.mode == "REPEATED":
+                    raise ConfigurationError(
+                        f"The table {dataset}.{report.name} has another shape: {column.name} is {column.mode} "
+                        f"{column.field_type} there, and {types[0]} here. Was it made by something else? Rename it, or "
+                        "load into another dataset: dataset_name in .dlt/config.toml."
+                    )
 
 
 def file_format(pipeline: Pipeline) -> Any:

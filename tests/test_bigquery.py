@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -336,3 +338,20 @@ def test_killed_while_it_loads_and_the_next_run_is_right(
     shown = command(**environment)
     assert (shown.code, "half loaded; its rows are read again" in shown.err) == (0, True), shown.err
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_killed_before_it_loads_and_the_next_run_finishes_the_package_and_reads_on(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
+    dies = "import os, dlt, comagic_pipeline; dlt.Pipeline.load = lambda *_, **__: os._exit(9); comagic_pipeline.main()"
+    everything = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", dies], env=everything, capture_output=True, check=False)
+    assert ended.returncode == 9, ended.stderr
+    uploaded = account.upload(datetime.combine(TODAY - timedelta(days=5), datetime.min.time()))
+    shown = command(**environment)
+    assert (shown.code, "Finishing the load package" in shown.err) == (0, True), shown.err
+    found = warehouse_in_bigquery.calls()
+    assert uploaded in found
+    assert differences(found, expected_calls(account, LONG_AGO)) == []

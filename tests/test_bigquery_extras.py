@@ -17,6 +17,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.cloud.bigquery import SchemaField, Table
 
 from comagic.catalog import reports
 from tests.conftest import (
@@ -220,6 +221,28 @@ def test_a_large_account_can_do_without_comparing(
     merges = [of for of in warehouse_in_bigquery.statements() if "MERGE INTO" in of]
     assert merges
     assert not any("IS DISTINCT FROM" in of for of in merges), "columns other than the key are read"
+    assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_a_table_of_another_shape_is_refused_before_anything_is_read(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    account = recent_account()
+    sandbox = serve(account)
+    google, project = warehouse_in_bigquery.client, warehouse_in_bigquery.project
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
+    google.create_dataset(f"{project}.comagic")
+    for name, field in {
+        "talk_duration": SchemaField("talk_duration", "STRING"),
+        "tags": SchemaField("tags", "STRING", "REPEATED"),
+    }.items():
+        google.create_table(Table(f"{project}.comagic.calls", [SchemaField("id", "INT64"), field]))
+        shown = command(**environment)
+        assert (shown.code, f"{name} is" in shown.err, "dataset_name" in shown.err) == (2, True, True), shown.err
+        google.delete_table(f"{project}.comagic.calls")
+    assert sandbox.requests == 0
+    shown = command(**environment)
+    assert shown.code == 0, shown.err
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
 
 
