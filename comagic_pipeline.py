@@ -23,10 +23,11 @@ import dlt
 import pendulum
 from dlt import Pipeline
 from dlt.common.exceptions import SignalReceivedException
+from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
-from comagic.catalog import reports
+from comagic.catalog import resources
 from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
@@ -44,7 +45,7 @@ from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_c
 from comagic.flat_view import create_flat_view
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
-from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment
+from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment, resolved_resources
 from comagic.status import statuses
 from comagic.summary import (
     count_rows,
@@ -53,6 +54,7 @@ from comagic.summary import (
     show_bill,
     show_load,
     show_new_columns,
+    show_refused,
     show_status,
     summary_line,
 )
@@ -104,7 +106,12 @@ def cli() -> None:
     "--until", metavar="DATE", help="With --since: up to and including this day, or up to this time. Default: now."
 )
 @click.option(
-    "--resource", "names", metavar="NAME", multiple=True, help="What to load; repeatable. Default: all there is."
+    "--resource",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="What to load; repeatable: a report, a dictionary, `reports`, `dictionaries` or `all`. "
+    "Default: the setting resources, else calls.",
 )
 @click.option(
     "--destination",
@@ -151,7 +158,7 @@ def load(
         pipeline = opened_pipeline(destination, demo, staging)
         stack.enter_context(sole_run(pipeline))
         ask_first(pipeline)
-        refuse_other_shapes(pipeline, [reports()[name] for name in chosen])
+        refuse_other_shapes(pipeline, [resources()[name] for name in chosen])
         keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, chosen, begin, end, access)
     if demo:
@@ -207,7 +214,7 @@ def check() -> None:
     settings = configured_settings()
     client = open_client()
     failed = False
-    for finding in findings(client, settings, list(reports().values())):
+    for finding in findings(client, settings, [resources()[name] for name in settings.resources]):
         failed |= finding.problem is not None
         mark = "[red]no[/red]" if finding.problem else "[green]ok[/green]"
         out.print(f"{mark}  {finding.subject}: ", end="")
@@ -252,7 +259,8 @@ def load_period(
         ComagicError: what ended the load before; what was loaded until then is kept and shown.
     """
     began = time.monotonic()
-    package_rows = configured_settings().load_package_rows
+    settings = configured_settings()
+    package_rows = settings.load_package_rows
     tables: Counter[str] = Counter()
     added: List[str] = []
     place = ""
@@ -260,22 +268,28 @@ def load_period(
         pipeline.collector = display.collector
         finish_interrupted(pipeline, lambda sentence: err.print(sentence, highlight=False))
         for name in names:
-            while not journal.first_error and not journal.is_complete(name):
+            while not journal.is_over(name):
                 source = comagic_source(
                     since=since, until=until, journal=journal, client=client, stop_after_rows=package_rows, **access
                 )
-                info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
+                try:
+                    info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
+                except PipelineStepFailed:
+                    if journal.is_over(name):  # the reading of a dictionary failed, and left its table as it was
+                        continue
+                    raise
                 info.raise_on_failed_jobs()
                 count_rows(pipeline, tables)
-                added += new_columns(info, list(reports().values()))
+                added += new_columns(info, list(resources().values()))
                 place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"
                 client.deadline.keep_back(finishing_seconds(pipeline))
                 display.line()
     show_load(out, journal, tables, place, client.usage, time.monotonic() - began)
     show_bill(out, billed_bytes(pipeline))
     show_new_columns(out, added)
-    if journal.first_error:
-        raise journal.first_error
+    show_refused(out, journal, settings.optional_resources)
+    if error := journal.first_error_but(settings.optional_resources):
+        raise error
 
 
 def finishing_seconds(pipeline: Pipeline) -> float:
@@ -308,13 +322,8 @@ def told(journal: Journal, notifier: Notifier) -> Iterator[None]:
 
 
 def chosen_resources(names: Tuple[str, ...]) -> List[str]:
-    """Checks names of resources; all there are if none is given."""
-    for name in names:
-        if name not in reports():
-            raise click.BadParameter(
-                f"there is no resource {name!r}; there are: {', '.join(reports())}", param_hint="--resource"
-            )
-    return list(dict.fromkeys(names)) or list(reports())
+    """The resources that --resource names, or the configuration where it names none."""
+    return resolved_resources("--resource", names) if names else list(configured_settings().resources)
 
 
 def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[datetime], Optional[datetime]]:

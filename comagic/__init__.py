@@ -5,8 +5,9 @@ resource. Data flows one way: windows of time (`windows`) → pages of the API (
 dlt, which does the schema, the child tables, the state and the merge.
 """
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Union
 
 import dlt
 import pendulum
@@ -14,7 +15,7 @@ from dlt.common.typing import TDataItems, TSecretStrValue
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
-from comagic.catalog import LIST, Field, Report, reports
+from comagic.catalog import LIST, Dictionary, Field, Report, dictionaries, reports
 from comagic.client import DataApiClient
 from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
@@ -22,7 +23,7 @@ from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
 from comagic.load_windows import declare_load_windows, load_window
 from comagic.privacy import Privacy
-from comagic.reading import WindowReader, WindowResult
+from comagic.reading import WindowReader, WindowResult, read_dictionary
 from comagic.rows import RowShaper
 from comagic.settings import (
     BASE_URL,
@@ -61,7 +62,9 @@ def comagic_source(
     journal: Optional[Journal] = None,
     client: Optional[DataApiClient] = None,
 ) -> Iterable[DltResource]:
-    """The reports of one account, each merged by its key into its table and child tables.
+    """The reports and dictionaries of one account.
+
+    A report is merged by its key into its table and child tables, a dictionary is read whole and replaced.
 
     A run loads what is new since the last one and reads the lookback again, since tags, sales and ratings change
     after a call and nothing in the API tells which did. With `since` it loads that period instead and leaves the
@@ -91,7 +94,7 @@ def comagic_source(
         client: an open client, to share its session and its account between runs.
 
     Returns:
-        One dlt resource a report.
+        One dlt resource a report or dictionary; dictionaries come if they are named, by `with_resources`.
 
     Raises:
         ConfigurationError: a setting is unknown or wrong; the text begins with its name.
@@ -112,6 +115,8 @@ def comagic_source(
     api = client or DataApiClient(credentials, base_url, user_id)
     for report in reports().values():
         yield report_resource(report, settings, api, journal, since, until)
+    for dictionary in dictionaries().values():
+        yield dictionary_resource(dictionary, settings, api, journal)
 
 
 def report_resource(
@@ -155,7 +160,7 @@ def report_resource(
             for name in selected
             if report.fields[name].type == LIST
         },
-        additional_table_hints={"description": report.description},
+        additional_table_hints=_table_description(report.description),
         # A value that does not fit its column stops the load: a silent second column would hide it.
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
@@ -164,7 +169,6 @@ def report_resource(
         resource,
         partition="partition_date",
         cluster=report.primary_key,
-        table_description=report.description,
         partition_expiration_days=settings.partition_expiration_days,
     )
 
@@ -226,6 +230,59 @@ def load_report(
         journal.stop(report.name, error)
 
 
+def dictionary_resource(
+    dictionary: Dictionary, settings: Settings, client: DataApiClient, journal: Optional[Journal]
+) -> DltResource:
+    """Makes the dlt resource of a dictionary: read whole, and put in the place of what was there."""
+    privacy = settings.privacy.of_dictionary(dictionary)
+    selected = [name for name in dictionary.fields if not privacy.excludes(name)]
+
+    def entries() -> Iterator[TDataItems]:
+        notes = journal or Journal()
+        notes.begin_dictionary(dictionary.name)
+        try:
+            zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
+            rows = RowShaper(dictionary, zone, privacy).shape(read_dictionary(client, dictionary, selected))
+        except ComagicError as error:
+            notes.stop(dictionary.name, error)
+            raise  # nothing read is not the same as no entries: the table stays as it was
+        notes.finish_dictionary(dictionary.name, len(rows))
+        yield rows
+
+    resource = dlt.resource(entries, name=dictionary.name, primary_key=dictionary.primary_key, selected=False)
+    resource.apply_hints(
+        write_disposition="replace",
+        columns={
+            **columns(
+                [_kept(dictionary.fields[name], privacy) for name in selected],
+                dictionary.primary_key,
+            ),
+            **described(ROOT_COLUMNS),
+        },
+        nested_hints={
+            name: _child_hints(dictionary.fields[name], privacy)
+            for name in selected
+            if dictionary.fields[name].type == LIST
+        },
+        # Not by bigquery_adapter: without a partition or clusters it hands on no columns, which dlt takes as "none".
+        additional_table_hints=_table_description(dictionary.description),
+        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+    )
+    return resource
+
+
+def _table_description(text: str) -> Dict[str, Any]:
+    """A table's description, for dlt's own schema and for BigQuery."""
+    return {"description": text, "x-bigquery-table-description": text}
+
+
+def _kept(of: Field, privacy: Privacy) -> Field:
+    """A field without those of its object's fields that are left out."""
+    return replace(
+        of, children={name: child for name, child in of.children.items() if not privacy.excludes(f"{of.name}.{name}")}
+    )
+
+
 def _child_hints(of: Field, privacy: Privacy) -> Any:
     """Hints of a list's child table; its rows are found by the row that they belong to, so it is clustered by that."""
     fields = [of.items] if of.items else list(of.children.values())
@@ -233,8 +290,7 @@ def _child_hints(of: Field, privacy: Privacy) -> Any:
     return dlt.mark.make_nested_hints(
         columns={**columns(kept), **described(CHILD_COLUMNS)},
         additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
-            "description": of.description,
-            "x-bigquery-table-description": of.description,
+            **_table_description(of.description),
             "x-bigquery-cluster-columns": ["_dlt_root_id"],
         },
     )

@@ -7,9 +7,10 @@ from typing import Iterator, Optional, Sequence
 import pendulum
 
 from comagic.answers import Account
-from comagic.catalog import Report
+from comagic.catalog import Report, Resource
 from comagic.client import DataApiClient
 from comagic.exceptions import ComagicError
+from comagic.reading import ACCOUNT_METHOD
 from comagic.settings import Settings, parse_zone
 from comagic.windows import API_TIME, to_wall
 
@@ -29,8 +30,8 @@ class Finding:
     problem: Optional[ComagicError] = None
 
 
-def check(client: DataApiClient, settings: Settings, of_reports: Sequence[Report]) -> Iterator[Finding]:
-    """Asks for the account, then for one row of each report's last day; stops if the account itself is out of reach."""
+def check(client: DataApiClient, settings: Settings, resources: Sequence[Resource]) -> Iterator[Finding]:
+    """Asks for the account, then for one row of each resource; stops if the account itself is out of reach."""
     try:
         account = client.account()
     except ComagicError as error:
@@ -39,14 +40,22 @@ def check(client: DataApiClient, settings: Settings, of_reports: Sequence[Report
     yield Finding(
         "account", f"{account.name} (id {account.app_id}), time zone {account.timezone}{_overridden(account, settings)}"
     )
-    for report in of_reports:
+    for resource in resources:
         try:
-            yield Finding(report.name, _checked(client, settings, report, account))
+            yield Finding(resource.name, _checked(client, settings, resource, account))
         except ComagicError as error:
-            yield Finding(report.name, str(error), error)
+            yield Finding(resource.name, str(error), error)
 
 
-def _checked(client: DataApiClient, settings: Settings, report: Report, account: Account) -> str:
+def _checked(client: DataApiClient, settings: Settings, resource: Resource, account: Account) -> str:
+    if isinstance(resource, Report):
+        return _checked_report(client, settings, resource, account)
+    if resource.method == ACCOUNT_METHOD:
+        return "1 entry"
+    return f"{client.page(resource.method, offset=0, limit=1).total:,} entries"
+
+
+def _checked_report(client: DataApiClient, settings: Settings, report: Report, account: Account) -> str:
     zone = settings.zone or parse_zone("get.account.timezone", account.timezone)
     now = to_wall(pendulum.now("UTC"), zone)
     page = client.page(

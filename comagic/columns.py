@@ -1,10 +1,11 @@
 """dlt's column hints: of declared fields, and of the columns that dlt itself adds."""
 
-from typing import Dict, Iterable, Mapping
+from dataclasses import replace
+from typing import Dict, Iterable, Iterator, Mapping
 
 from dlt.common.schema.typing import TColumnSchema
 
-from comagic.catalog import LIST, Field
+from comagic.catalog import LIST, OBJECT, Field
 
 ROOT_COLUMNS = {
     "_dlt_id": "Key of the row for its child tables, where it is their _dlt_root_id.",
@@ -27,7 +28,7 @@ def described(meanings: Mapping[str, str]) -> Dict[str, TColumnSchema]:
 
 
 def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumnSchema]:
-    """Column hints of scalar fields: with a type and a description for each, an all-null column exists too."""
+    """Column hints of fields that are no lists: with a type and a description each, an all-null column exists too."""
     return {
         of.name: {
             "name": of.name,
@@ -35,6 +36,15 @@ def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumn
             "description": of.description,
             "nullable": of.name != primary_key,
         }
-        for of in fields
+        for of in flattened(fields)
         if of.type != LIST
     }
+
+
+def flattened(fields: Iterable[Field]) -> Iterator[Field]:
+    """Fields as columns: those of an object come one by one, named `object__field` as dlt names them."""
+    for of in fields:
+        if of.type == OBJECT:
+            yield from (replace(child, name=f"{of.name}__{child.name}") for child in of.children.values())
+        else:
+            yield of

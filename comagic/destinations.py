@@ -10,7 +10,7 @@ from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.destination import Destination
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-from comagic.catalog import LIST, Report
+from comagic.catalog import LIST, OBJECT, Resource
 from comagic.exceptions import ConfigurationError
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
@@ -25,9 +25,15 @@ BIGQUERY_TYPES = {
     "text": ("STRING",),
     "timestamp": ("TIMESTAMP",),
     "date": ("DATE",),
+    "json": ("JSON", "STRING"),
     LIST: ("a table of its own",),
+    OBJECT: ("a column for each of its fields",),
 }
 """BigQuery's names, old and new, of the types that the catalog has."""
+
+REPLACE: Any = "insert-from-staging"
+"""How dlt replaces a dictionary: rows are loaded beside, then put in place, in DuckDB in one transaction. By default
+it would empty the table first, and a reader would find nothing while the load lasts."""
 
 DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
@@ -48,12 +54,12 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     if chosen in ("bigquery", BIGQUERY):
         from comagic.billing import BilledBigQuery  # Google's client takes its time to import
 
-        return BilledBigQuery(_nobodys_access() if EMULATOR in os.environ else None)
+        return BilledBigQuery(_nobodys_access() if EMULATOR in os.environ else None, REPLACE)
     if kind != "duckdb":
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]
     # Without supports_transactions a merge is several commits, and a reader in between sees half of it.
-    how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1}
+    how: Dict[str, Any] = {"supports_transactions": True, "max_parallel_load_jobs": 1, "replace_strategy": REPLACE}
     if any(places) and not fixed:
         return dlt.destinations.duckdb(**how)
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
@@ -129,7 +135,7 @@ def ask_first(pipeline: Pipeline) -> None:
         )
 
 
-def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Report]) -> None:
+def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource]) -> None:
     """Holds the tables that are in BigQuery already against the catalog, before anything is read.
 
     dlt adds columns and never looks at the types of those that are there: a load job would fail after the reading.

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Collection, Dict, List, Optional
 
-from comagic.exceptions import ComagicError
+from comagic.exceptions import ComagicError, ComponentError, ForbiddenError
 from comagic.reading import WindowResult
 
 
@@ -20,6 +20,7 @@ class Pass:
         finished: windows finished so far.
         rows: rows read so far.
         stopped: what ended the pass before its end, if anything did.
+        is_dictionary: whether it is a dictionary, which has no period and is read whole.
         goes_on: whether the pass began in an earlier load that was stopped.
     """
 
@@ -31,11 +32,17 @@ class Pass:
     rows: int = 0
     stopped: Optional[ComagicError] = None
     goes_on: bool = False
+    is_dictionary: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """True if the account lacks the right or the component that the resource needs; others can be read."""
+        return isinstance(self.stopped, (ForbiddenError, ComponentError))
 
     @property
     def is_complete(self) -> bool:
         """True when the whole period was read."""
-        return self.position >= self.end
+        return self.position >= self.end and (bool(self.finished) or not self.is_dictionary)
 
 
 @dataclass
@@ -73,6 +80,18 @@ class Journal:
         self.results.append(result)
         self._changed()
 
+    def begin_dictionary(self, resource: str) -> None:
+        """Notes that a dictionary is going to be read."""
+        now = datetime.now()  # noqa: DTZ005  # a dictionary has no period; nothing is made of it
+        self.passes[resource] = Pass(now, now, now, planned=1, is_dictionary=True)
+        self._changed()
+
+    def finish_dictionary(self, resource: str, rows: int) -> None:
+        """Notes that a dictionary was read whole."""
+        self.passes[resource].finished = 1
+        self.passes[resource].rows = rows
+        self._changed()
+
     def stop(self, resource: str, error: ComagicError) -> None:
         """Notes what ended a pass before its end."""
         self.passes[resource].stopped = error
@@ -81,6 +100,21 @@ class Journal:
     def is_complete(self, resource: str) -> bool:
         """True when the whole period of a resource was read."""
         return resource in self.passes and self.passes[resource].is_complete
+
+    def is_over(self, resource: str) -> bool:
+        """True when nothing more is to be read of a resource: it is complete, or it or the load was stopped.
+
+        A right or a component that one resource lacks stops that resource alone.
+        """
+        current = self.passes.get(resource)
+        if current and (current.is_complete or current.stopped):
+            return True
+        return any(of.stopped and not of.is_refused for of in self.passes.values())
+
+    def first_error_but(self, optional: Collection[str]) -> Optional[ComagicError]:
+        """What ended the load, or a resource of it, except for optional resources that the account may not read."""
+        ended = [of for name, of in self.passes.items() if of.stopped and not (of.is_refused and name in optional)]
+        return next((of.stopped for of in sorted(ended, key=lambda of: of.is_refused)), None)
 
     @property
     def first_error(self) -> Optional[ComagicError]:

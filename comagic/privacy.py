@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Any, FrozenSet, Iterable, Optional
 
-from comagic.catalog import LIST, Field, Report
+from comagic.catalog import LIST, OBJECT, Dictionary, Field, Resource
 from comagic.exceptions import ConfigurationError
 
 PSEUDONYM_DIGITS = 32
@@ -46,7 +46,7 @@ class Privacy:
             )
         return of
 
-    def check(self, report: Report) -> None:
+    def check(self, report: Resource) -> None:
         """Holds the names against a report's fields.
 
         Raises:
@@ -54,12 +54,12 @@ class Privacy:
         """
         needed = (report.primary_key, report.cursor)
         for setting, names in (("exclude_fields", self.excluded), ("pseudonymize_fields", self.pseudonymized)):
-            for name in sorted(names):
+            for name in sorted(name for name in names if "/" not in name):
                 of = _field(report, name)
                 if of is None:
                     raise ConfigurationError(
                         f"sources.comagic.{setting}: {report.name} has no field {name!r}; the fields are listed in "
-                        f"comagic/catalog/{report.name}.yaml, those of a list's objects are written list.field."
+                        f"comagic/catalog ({report.name}.yaml), those of a list's objects are written list.field."
                     )
                 if name in needed:
                     raise ConfigurationError(f"sources.comagic.{setting}: {name} is needed, rows are told by it.")
@@ -68,6 +68,21 @@ class Privacy:
                         f"sources.comagic.{setting}: {name} is a {of.type}, and only text becomes a pseudonym; "
                         f"leave it out with sources.comagic.exclude_fields."
                     )
+
+    def of_dictionary(self, dictionary: Dictionary) -> "Privacy":
+        """What concerns a dictionary: names that are written `dictionary/field`, without the dictionary's name.
+
+        Raises:
+            ConfigurationError: a name is no field of the dictionary, its key, or not text and to be replaced.
+        """
+        prefix = f"{dictionary.name}/"
+        own = Privacy(
+            frozenset(name.removeprefix(prefix) for name in self.excluded if name.startswith(prefix)),
+            frozenset(name.removeprefix(prefix) for name in self.pseudonymized if name.startswith(prefix)),
+            self.key,
+        )
+        own.check(dictionary)
+        return own
 
     def excludes(self, name: str) -> bool:
         """True if the field does not come."""
@@ -78,7 +93,7 @@ class Privacy:
         return hmac.digest((self.key or "").encode(), str(value).encode(), "sha256").hex()[:PSEUDONYM_DIGITS]
 
 
-def _field(report: Report, name: str) -> Optional[Field]:
+def _field(report: Resource, name: str) -> Optional[Field]:
     head, _, child = name.partition(".")
     of = report.fields.get(head)
-    return of.children.get(child) if of and of.type == LIST and child else of if not child else None
+    return of.children.get(child) if of and of.type in (LIST, OBJECT) and child else of if not child else None

@@ -7,7 +7,7 @@ page before, a reading that shows any sign of movement is followed by another, a
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import tzinfo
 from math import ceil
 from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
@@ -15,13 +15,14 @@ from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
 from dlt.common import logger
 
 from comagic.answers import Page, wall_time_of
-from comagic.catalog import Report
+from comagic.catalog import Dictionary, Report, Resource
 from comagic.client import DataApiClient
 from comagic.exceptions import BadAnswerError, WindowTooDenseError
 from comagic.rows import Row
 from comagic.settings import CEILING, MAX_OFFSET, MAX_READINGS
 from comagic.windows import API_TIME, Window, asked_end, asked_start, split
 
+ACCOUNT_METHOD = "get.account"
 OVERLAP = 1
 """Rows of the page before with which a page begins."""
 SPLIT_SHARE = 0.9
@@ -167,6 +168,43 @@ class WindowReader:
         return rows
 
 
+def read_dictionary(client: DataApiClient, dictionary: Dictionary, fields: Sequence[str]) -> List[Row]:
+    """Reads a dictionary whole: each entry once, by its key.
+
+    Args:
+        client: the client.
+        dictionary: the dictionary.
+        fields: names of the fields to ask for.
+
+    Raises:
+        BadAnswerError: it has more entries than can be asked for, or moved each time that it was read.
+        ApiError: see `DataApiClient.page`.
+    """
+    if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
+        return [asdict(client.account())]
+    sorted_by = next((name for name in (dictionary.primary_key, "name") if _can_sort(dictionary, name)), None)
+    params: Dict[str, Any] = {"fields": list(fields)}
+    if sorted_by:
+        params["sort"] = [{"field": sorted_by, "order": "asc"}]
+    found: Dict[Any, Row] = {}
+    for _ in range(MAX_READINGS):
+        reading = _Reading(dictionary)
+        found = {}
+        for page in _iterate_pages(client, dictionary.method, OVERLAP, **params):
+            reading.add(page)
+            found.update({row[dictionary.primary_key]: row for row in page.rows})
+        if reading.is_still and len(found) == reading.total:
+            return list(found.values())
+    raise BadAnswerError(
+        f"{dictionary.method}: {reading.total} entries were announced and {len(found)} came, in {MAX_READINGS} "
+        "readings. The table is left as it was; run again."
+    )
+
+
+def _can_sort(dictionary: Dictionary, name: str) -> bool:
+    return name in dictionary.fields and dictionary.fields[name].sort
+
+
 class _Reading:
     """One pass over a window's pages, and whether rows shifted during it.
 
@@ -175,7 +213,7 @@ class _Reading:
     shift nothing and do no harm.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Resource) -> None:
         self.keys: Set[Any] = set()
         self.total = 0
         self.is_still = True

@@ -18,7 +18,8 @@ from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue
 from pendulum.tz.exceptions import InvalidTimezone
 
-from comagic.catalog import Report
+from comagic.catalog import Report, dictionaries, reports
+from comagic.catalog import resources as known_resources
 from comagic.exceptions import ConfigurationError
 from comagic.privacy import Privacy
 
@@ -34,6 +35,7 @@ BASE_URL = BRANDS["CoMagic"]
 START_DATE = "2024-01-01"
 LOOKBACK_DAYS = 14
 WINDOW_DAYS = 7
+RESOURCES = "calls"
 LOAD_PACKAGE_ROWS = 50_000
 
 MAX_LIMIT = 10_000
@@ -81,6 +83,8 @@ KNOWN = {
     "max_minutes",
     "skip_unchanged_rows",
     "partition_expiration_days",
+    "resources",
+    "optional_resources",
 }
 KNOWN_CREDENTIALS = {"access_token", "login", "password"}
 KNOWN_NOTIFICATIONS = {"webhook_url", "webhook_body", "on_success"}
@@ -103,6 +107,8 @@ class Settings:
         load_package_rows: rows after which a load package is closed at the next finished window; 0 for one package.
         max_minutes: time that a run of the command line may take; None for as long as it takes.
         skip_unchanged_rows: compare rows before writing them, rather than write all that were read again.
+        resources: names of the resources that are loaded unless others are asked for.
+        optional_resources: names of those that the account need not be allowed to read.
         partition_expiration_days: days after which BigQuery drops a partition; None for never.
     """
 
@@ -116,6 +122,8 @@ class Settings:
     max_minutes: Optional[float]
     skip_unchanged_rows: bool
     partition_expiration_days: Optional[int]
+    resources: Tuple[str, ...]
+    optional_resources: Tuple[str, ...]
 
     def selected(self, report: Report) -> List[str]:
         """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
@@ -130,7 +138,7 @@ class Settings:
             if name not in report.fields:
                 raise ConfigurationError(
                     f"{SECTION}.fields: {report.name} has no field {name!r}{_near(name, report.fields)}; "
-                    f"the fields are listed in comagic/catalog/{report.name}.yaml."
+                    f"the fields are listed in comagic/catalog/reports/{report.name}.yaml."
                 )
         chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
         return [name for name in chosen if not self.privacy.excludes(name)]
@@ -150,6 +158,8 @@ def configured_settings(
     max_minutes: Optional[float] = None,
     skip_unchanged_rows: bool = True,
     partition_expiration_days: Optional[int] = None,
+    resources: Any = RESOURCES,
+    optional_resources: Any = None,
 ) -> Settings:
     """The settings, checked; dlt injects those that are not given.
 
@@ -174,7 +184,34 @@ def configured_settings(
             if partition_expiration_days is None
             else _whole("partition_expiration_days", partition_expiration_days, 1, 36500)
         ),
+        resources=tuple(resolved_resources(f"{SECTION}.resources", _names("resources", resources))),
+        optional_resources=tuple(
+            resolved_resources(f"{SECTION}.optional_resources", _names("optional_resources", optional_resources))
+        ),
     )
+
+
+def resolved_resources(setting: str, names: Iterable[str]) -> List[str]:
+    """Names of resources, groups of them (`reports`, `dictionaries`, `all`) spelled out, each once.
+
+    Args:
+        setting: what to call the names in an error.
+        names: the names.
+
+    Raises:
+        ConfigurationError: a name is neither a resource nor a group.
+    """
+    groups = {"reports": reports(), "dictionaries": dictionaries(), "all": known_resources()}
+    found: List[str] = []
+    for name in names:
+        if name not in known_resources() and name not in groups:
+            near = _near(name, [*known_resources(), *groups])
+            raise ConfigurationError(
+                f"{setting}: there is no resource {name!r}{near}; there are: {', '.join(known_resources())}, and the "
+                f"groups {', '.join(groups)}."
+            )
+        found += groups.get(name, [name])
+    return list(dict.fromkeys(found))
 
 
 def checked_base_url(base_url: str) -> str:
@@ -306,9 +343,7 @@ def _names(key: str, fields: FieldNames) -> Tuple[str, ...]:
     listed = fields.strip("[] ").split(",") if isinstance(fields, str) else list(fields)
     names = tuple(str(name).strip(" \"'") for name in listed)
     if not all(names):
-        raise ConfigurationError(
-            f'{SECTION}.{key}: {fields!r} is not a list of names of fields (or "all", for fields).'
-        )
+        raise ConfigurationError(f'{SECTION}.{key}: {fields!r} is not a list of names (or "all", for fields).')
     return names
 
 

@@ -1,15 +1,16 @@
 """What a person reads after a load or a check."""
 
 from collections import Counter
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Collection, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from dlt import Pipeline
 from dlt.common.pipeline import LoadInfo
 from rich.console import Console
 from rich.table import Table
 
-from comagic.catalog import LIST, Report
+from comagic.catalog import LIST, Resource
 from comagic.client import Usage
+from comagic.columns import flattened
 from comagic.journal import Journal
 from comagic.load_windows import TABLE as LOAD_WINDOWS
 from comagic.status import Status
@@ -36,6 +37,10 @@ def show_load(
 ) -> None:
     """Shows what was loaded: period, rows a table, where, API calls, what is left of the budget, time, differences."""
     for name, of in journal.passes.items():
+        if of.is_dictionary:
+            if of.is_complete:
+                console.print(f"[bold]{name}[/bold]: read whole, {of.rows:,} entries", highlight=False)
+            continue
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
         console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows)", highlight=False)
         if of.goes_on:
@@ -69,7 +74,9 @@ def show_bill(console: Console, billed: Optional[int]) -> None:
 def summary_line(journal: Journal) -> str:
     """The load in one line of plain text, for a message to people."""
     return " ".join(
-        f"{name}: {of.rows:,} rows, {of.begin:{API_TIME}} up to {of.position:{API_TIME}}."
+        f"{name}: {of.rows:,} entries."
+        if of.is_dictionary
+        else f"{name}: {of.rows:,} rows, {of.begin:{API_TIME}} up to {of.position:{API_TIME}}."
         for name, of in journal.passes.items()
     )
 
@@ -111,6 +118,15 @@ def show_differences(console: Console, journal: Journal) -> None:
         )
 
 
+def show_refused(console: Console, journal: Journal, optional: Collection[str]) -> None:
+    """Tells of resources that the account may not read, each with the right or the component that it needs."""
+    for name, of in journal.passes.items():
+        if of.is_refused:
+            mark = "Left out" if name in optional else "Not loaded"
+            console.print(f"[yellow]{mark}:[/yellow] {name}. ", end="", highlight=False)
+            console.print(str(of.stopped), markup=False, highlight=False)
+
+
 def show_new_columns(console: Console, columns: Iterable[str]) -> None:
     """Tells of columns that no manual lists: the API sent a new key."""
     for column in columns:
@@ -142,9 +158,9 @@ def count_rows(pipeline: Pipeline, tables: Counter[str]) -> None:
                 tables[table] += rows
 
 
-def new_columns(info: LoadInfo, of_reports: Sequence[Report]) -> List[str]:
+def new_columns(info: LoadInfo, of: Sequence[Resource]) -> List[str]:
     """Columns that a load added and the catalog does not know, as `table.column`."""
-    known = _known_columns(of_reports)
+    known = _known_columns(of)
     added = []
     for package in info.load_packages:
         for table, update in package.schema_update.items():
@@ -154,13 +170,13 @@ def new_columns(info: LoadInfo, of_reports: Sequence[Report]) -> List[str]:
     return added
 
 
-def _known_columns(of_reports: Sequence[Report]) -> Dict[str, List[str]]:
+def _known_columns(resources: Sequence[Resource]) -> Dict[str, List[str]]:
     known: Dict[str, List[str]] = {}
-    for report in of_reports:
-        known[report.name] = [*(name for name, of in report.fields.items() if of.type != LIST), *report.computed]
-        for name, of in report.fields.items():
+    for resource in resources:
+        known[resource.name] = [*(of.name for of in flattened(resource.fields.values())), *resource.computed]
+        for name, of in resource.fields.items():
             if of.type == LIST:
-                known[f"{report.name}__{name}"] = [*of.children, "value"]
+                known[f"{resource.name}__{name}"] = [*of.children, "value"]
     return known
 
 

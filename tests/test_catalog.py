@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comagic.catalog import LIST, TIME, Field, Report, reports
+from comagic.catalog import LIST, TIME, Dictionary, Field, Report, dictionaries, reports, resources
 
 SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "methods.json").read_text("utf-8"))[
     "methods"
@@ -109,3 +109,74 @@ def test_calls_has_all_105_fields_and_by_default_at_least_the_articles() -> None
     assert len(calls.fields) == 105
     assert len(ARTICLE) == 31
     assert set(ARTICLE) <= set(calls.selected)
+
+
+INSIDE = {
+    "campaigns": ({"group_conditions", "conditions", "campaign_parameter", "value", "operator"}, "campaign_conditions"),
+    "segments": (
+        {"group_conditions", "conditions", "type", "segment_parameter", "value", "operator"},
+        "segments_conditions",
+    ),
+    "group_employees": (
+        {"employee_phone_number", "employee_phone_number_id", "employee_full_name", "employee_id", "available"},
+        "phone_numbers",
+    ),
+    "group_contacts": ({"contact_id", "contact_full_name"}, "members"),
+}
+"""Fields that the manual's table lists beside the object or list that they are inside of, as its samples show."""
+
+every_dictionary = pytest.mark.parametrize("dictionary", dictionaries().values(), ids=lambda of: of.name)
+
+
+@every_dictionary
+def test_a_dictionary_is_as_the_manual_has_it(dictionary: Dictionary) -> None:
+    inside, parent = INSIDE.get(dictionary.name, (set(), ""))
+    listed = SPECIFICATION[dictionary.method]["fields"]
+    specified = {of["name"]: of for of in reversed(listed) if of["name"] not in inside}
+    assert set(dictionary.fields) == set(specified)
+    for name, of in specified.items():
+        declared = dictionary.fields[name]
+        expected = TYPES.get(of["type"], {"object"}) | ({"json"} if of["type"] in ("object", "array") else set())
+        assert declared.type in expected, name
+        flags = (of.get("sort", False), of.get("filter", False), of.get("default", False))
+        assert (declared.sort, declared.filter, declared.sent) == flags, name
+        if declared.type in ("list", "object"):
+            children = {child["name"] for child in of.get("children", [])} | (inside if name == parent else set())
+            assert set(declared.children) == children, name
+    assert dictionary.primary_key in dictionary.fields
+
+
+@every_dictionary
+def test_a_dictionary_is_described(dictionary: Dictionary) -> None:
+    assert dictionary.description.endswith((".", "`.", "row."))
+    for of in dictionary.fields.values():
+        for one in (of, *of.children.values(), *([of.items] if of.items else [])):
+            assert one.description.endswith("."), f"{of.name}.{one.name}"
+            assert "\n" not in one.description
+
+
+def test_what_of_the_manual_is_a_resource() -> None:
+    """The other read methods list what could be bought or configured, and no data of the account."""
+    left_out = {
+        "get.campaign_available_phone_numbers",
+        "get.campaign_available_redirection_phone_numbers",
+        "get.campaign_parameter_weights",
+        "get.available_virtual_numbers",
+        "get.employee_stat",
+        "get.tariff_plans",
+        "get.sip_line_virtual_numbers",
+    }
+    assert {of.method for of in resources().values()} | NOT_YET == set(SPECIFICATION) - left_out
+
+
+NOT_YET = {
+    "get.call_legs_report",
+    "get.communications_report",
+    "get.goals_report",
+    "get.chats_report",
+    "get.chat_messages_report",
+    "get.offline_messages_report",
+    "get.visitor_sessions_report",
+    "get.financial_call_legs_report",
+    "get.campaign_daily_stat",
+}

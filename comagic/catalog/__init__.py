@@ -1,19 +1,26 @@
-"""What can be loaded, as data: one YAML file a resource, read into the two classes below.
+"""What can be loaded, as data: one YAML file a resource, read into the classes below.
 
 The source, its column hints, the sandbox server and the `check` command are derived from these files and from
-nothing else: to add a report is to add a file. Facts in the files come from the vendor's manual of the Data API
+nothing else: to add a report is to add a file in
+`reports`, to add a dictionary one in `dictionaries`. Facts in the files come from the vendor's manual of the Data API
 v2.0; `tests/test_catalog.py` holds them against a copy of that specification, both ways.
 """
 
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from types import MappingProxyType
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Union
 
 import yaml
 
+HERE = Path(__file__).parent
+
 LIST = "list"
-"""The catalog's type of a nested list; every other type is dlt's own `data_type`."""
+"""The catalog's type of a nested list, which becomes a child table."""
+
+OBJECT = "object"
+"""The catalog's type of an object, whose fields become columns `object__field`; other types are dlt's `data_type`."""
 
 TIME = "timestamp"
 """The type of the API's times, which arrive without a zone, in the account's own time."""
@@ -25,14 +32,14 @@ class Field:
 
     Attributes:
         name: the API's name of the field, and the column's.
-        type: dlt's data type, or `list`.
+        type: dlt's data type, `list` or `object`.
         description: one line for people; it becomes the column's description.
         selected: asked for unless the configuration says otherwise.
         sent: sent by the API when a request names no fields.
         sort: the API can sort by it.
         filter: the API can filter by it.
         values: the codes that an enumeration can have; empty for other types.
-        children: for a list of objects, the fields of one object.
+        children: for an object, or a list of objects, the fields of one.
         items: for a list of scalars, the scalar as the child table's column `value`.
     """
 
@@ -87,16 +94,73 @@ class Report:
         return tuple(name for name, of in self.fields.items() if of.selected)
 
 
+@dataclass(frozen=True)
+class Dictionary:
+    """A dictionary of the API: few entries, read whole at each run.
+
+    Attributes:
+        name: name of the resource and of its table.
+        method: JSON-RPC method.
+        description: one line for people; it becomes the table's description.
+        primary_key: field that is unique in the account.
+        fields: every documented field, by name.
+        cursor: none; an entry has no time.
+        computed: no columns are made from other fields.
+    """
+
+    name: str
+    method: str
+    description: str
+    primary_key: str
+    fields: Mapping[str, Field]
+    cursor: ClassVar[None] = None
+    computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
+
+
+Resource = Union[Report, Dictionary]
+
+
 def read_report(file: Path) -> Report:
-    """Reads one catalog file."""
-    declared: Dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Reads the catalog file of a report."""
+    declared: Dict[str, Any] = _yaml(file)
     for part in ("fields", "computed"):
         declared[part] = {name: Field.parse(name, of) for name, of in declared[part].items()}
     return Report(**declared)
 
 
+def read_dictionary_file(file: Path) -> Dictionary:
+    """Reads the catalog file of a dictionary; a field without a type of its own is taken from `shared.yaml`."""
+    declared: Dict[str, Any] = _yaml(file)
+    fields = {}
+    for name, of in declared["fields"].items():
+        fields[name] = Field.parse(name, of if "type" in of else {**_shared()[name], **of})
+    return Dictionary(**{**declared, "fields": fields})
+
+
 @cache
 def reports() -> Mapping[str, Report]:
     """All reports by the name of their resource, in alphabetical order."""
-    found = [read_report(file) for file in sorted(Path(__file__).parent.glob("*.yaml"))]
+    found = [read_report(file) for file in sorted((HERE / "reports").glob("*.yaml"))]
     return {report.name: report for report in found}
+
+
+@cache
+def dictionaries() -> Mapping[str, Dictionary]:
+    """All dictionaries by the name of their resource, in alphabetical order."""
+    found = [read_dictionary_file(file) for file in sorted((HERE / "dictionaries").glob("*.yaml"))]
+    return {dictionary.name: dictionary for dictionary in found}
+
+
+def resources() -> Mapping[str, Resource]:
+    """All that can be loaded, reports first."""
+    return {**reports(), **dictionaries()}
+
+
+@cache
+def _shared() -> Mapping[str, Any]:
+    return _yaml(HERE / "shared.yaml")
+
+
+def _yaml(file: Path) -> Dict[str, Any]:
+    read: Dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return read

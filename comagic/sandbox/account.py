@@ -10,6 +10,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from comagic.sandbox.dictionaries import MAKERS, make_entries
 from comagic.sandbox.vocabulary import (
     CAMPAIGN_OF,
     CAMPAIGNS,
@@ -18,7 +19,10 @@ from comagic.sandbox.vocabulary import (
     HOURS,
     PAGES,
     REGIONS,
+    SCENARIOS,
+    SEGMENTS,
     SITES,
+    TAGGER,
     TAGS,
     WEEKDAYS,
 )
@@ -49,6 +53,9 @@ class SyntheticAccount:
         last_day: day of the last calls; default: calls go on to the present.
         calls_per_day: calls of an average working day.
         bursts: further calls, so many in one second, as pairs of that second and their number.
+
+    Attributes:
+        dictionaries: entries by dictionary, to be changed at will.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class SyntheticAccount:
         )
         self._calls_per_day = calls_per_day
         self._bursts = sorted(bursts)
+        self.dictionaries = {name: make_entries(name) for name in MAKERS}
         self._patches: Dict[int, Call] = {}
         self._uploads: Dict[int, datetime] = {}
         self._removed: Set[int] = set()
@@ -198,6 +206,7 @@ def make_call(entry: Entry, seed: int) -> Call:
     site_id, site, number = SITES[(two >> 28) % len(SITES)]
     region_id, region, city = REGIONS[visitor % len(REGIONS)]
     employee_id, employee = EMPLOYEES[(two >> 34) % len(EMPLOYEES)]
+    scenario_id, scenario = SCENARIOS[0 if 9 <= start.hour < 21 else 1]
     marked = bool(source)
     new = contact_number == 1
     started, finished = start.isoformat(" "), (start + timedelta(seconds=length)).isoformat(" ")
@@ -276,8 +285,8 @@ def make_call(entry: Entry, seed: int) -> Call:
         "first_talked_employee_id": answered[0],
         "first_talked_employee_full_name": answered[1],
         "operator_phone_number": None if lost else str(100 + employee_id % 50),
-        "scenario_name": "Рабочее время" if 9 <= start.hour < 21 else "Ночной ответчик",
-        "scenario_id": 501 if 9 <= start.hour < 21 else 502,
+        "scenario_name": scenario,
+        "scenario_id": scenario_id,
         "site_domain_name": site,
         "site_id": site_id,
         "campaign_name": campaign,
@@ -296,7 +305,7 @@ def make_call(entry: Entry, seed: int) -> Call:
         "visitor_country": "Россия",
         "visitor_device": DEVICES[three % len(DEVICES)],
         "visitor_custom_properties": [],
-        "segments": [{"segment_id": 31, "segment_name": "Ипотека"}] if three & 7 == 0 else [],
+        "segments": [{"segment_id": SEGMENTS[0][0], "segment_name": SEGMENTS[0][1]}] if three & 7 == 0 else [],
         "call_api_request_id": None,
         "call_api_external_id": None,
         "contact_id": None,
@@ -342,8 +351,8 @@ def _tags(finished: str, lost: bool, talk: int, bits: int) -> Optional[List[Call
                     "tag_name": name,
                     "tag_type": "manual" if by_hand else "auto",
                     "tag_change_time": finished,
-                    "tag_user_id": 9_001 if by_hand else None,
-                    "tag_user_login": "olga@novye-kvartaly.example" if by_hand else None,
+                    "tag_user_id": TAGGER[0] if by_hand else None,
+                    "tag_user_login": TAGGER[1] if by_hand else None,
                     "tag_employee_id": None,
                     "tag_employee_full_name": None,
                 }

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 import orjson
 import pendulum
 
-from comagic.catalog import Report, reports
+from comagic.catalog import Dictionary, Report, Resource, resources
 from comagic.sandbox.account import API_TIME, Call, SyntheticAccount
 from comagic.sandbox.switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
 
@@ -166,8 +166,8 @@ class Protocol:
 
     def _result(self, method: str, params: Dict[str, Any]) -> Dict[str, Any]:
         self.calls[method] = self.calls.get(method, 0) + 1
-        of_reports = {report.method: report for report in reports().values()}
-        if method not in ("login.user", "get.account", *of_reports):
+        of_resources = {of.method: of for of in resources().values()}
+        if method != "login.user" and method not in of_resources:
             raise RefusedError("method_not_found")
         if method == "login.user":
             return {"data": self._login(params), "metadata": {"limits": self._limits()}}
@@ -181,7 +181,8 @@ class Protocol:
             ]
             total = 1
         else:
-            data, total = self._report(of_reports[method], params)
+            of = of_resources[method]
+            data, total = self._report(of, params) if isinstance(of, Report) else self._dictionary(of, params)
         self._charge()
         return {"data": data, "metadata": {"total_items": total, "limits": self._limits(), "version": None}}
 
@@ -248,13 +249,24 @@ class Protocol:
             "minute_reset": int(self._spent[0] + 60 - self._clock()) + 1 if used else 60,
         }
 
+    # Dictionaries
+
+    def _dictionary(self, dictionary: Dictionary, params: Dict[str, Any]) -> Tuple[List[Call], int]:
+        _refuse_unknown(params)
+        limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+        offset = _number(params, "offset", 0, 0, MAX_OFFSET)
+        fields = _fields(dictionary, params.get("fields"))
+        sort = _sort(dictionary, params.get("sort"))
+        accepts = _filter(dictionary, params["filter"]) if params.get("filter") else None
+        found = [of for of in self.account.dictionaries[dictionary.name] if accepts is None or accepts(of)]
+        _order(found, sort)
+        rows = [{name: of[name] for name in fields} for of in found[offset : offset + limit]]
+        return rows, len(found) + self.switches.total_extra
+
     # Reports
 
     def _report(self, report: Report, params: Dict[str, Any]) -> Tuple[List[Call], int]:
-        known = ("access_token", "user_id", "limit", "offset", "filter", "fields", "sort", "date_from", "date_till")
-        for name in params:
-            if name not in (*known, "include_ongoing_calls"):
-                raise RefusedError("unexpected_parameters", field=name)
+        _refuse_unknown(params, "date_from", "date_till", "include_ongoing_calls")
         limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = _number(params, "offset", 0, 0, MAX_OFFSET)
         ongoing = params.get("include_ongoing_calls", False)
@@ -297,8 +309,7 @@ class Protocol:
         found = [call for call in self.account.calls(start, end, now, ongoing) if accepts is None or accepts(call)]
         if not sort and self.switches.shuffled:
             Random(offset).shuffle(found)  # noqa: S311  (no documented order: not even the same for two pages)
-        for name, descending in reversed(sort):
-            found.sort(key=lambda call: (call[name] is not None, call[name]), reverse=descending)
+        _order(found, sort)
         return found[offset : offset + limit], len(found)
 
     def _projected(self, row: Call, fields: List[str]) -> Call:
@@ -306,6 +317,17 @@ class Protocol:
         if self.switches.undocumented_key:
             projected[self.switches.undocumented_key] = row["talk_duration"] % 7
         return projected
+
+
+def _order(rows: List[Call], sort: List[Tuple[str, bool]]) -> None:
+    for name, descending in reversed(sort):
+        rows.sort(key=lambda row: (row[name] is not None, row[name]), reverse=descending)
+
+
+def _refuse_unknown(params: Mapping[str, Any], *more: str) -> None:
+    for name in params:
+        if name not in ("access_token", "user_id", "limit", "offset", "filter", "fields", "sort", *more):
+            raise RefusedError("unexpected_parameters", field=name)
 
 
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
@@ -326,9 +348,9 @@ def _moment(params: Mapping[str, Any], name: str) -> datetime:
         raise RefusedError("data_type_error", field=name, value=params[name]) from None
 
 
-def _fields(report: Report, asked: Any) -> List[str]:
+def _fields(report: Resource, asked: Any) -> List[str]:
     if asked is None:
-        return [name for name, of in report.fields.items() if of.sent]
+        return [name for name, of in report.fields.items() if of.sent] or list(report.fields)
     if not isinstance(asked, list) or not asked:
         raise RefusedError("data_type_error", field="fields", value=asked)
     for name in asked:
@@ -337,7 +359,7 @@ def _fields(report: Report, asked: Any) -> List[str]:
     return asked
 
 
-def _sort(report: Report, asked: Any) -> List[Tuple[str, bool]]:
+def _sort(report: Resource, asked: Any) -> List[Tuple[str, bool]]:
     if asked is None:
         return []
     if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
@@ -353,7 +375,7 @@ def _sort(report: Report, asked: Any) -> List[Tuple[str, bool]]:
     return [(one["field"], one.get("order") == "desc") for one in asked]
 
 
-def _filter(report: Report, asked: Any) -> Callable[[Call], bool]:
+def _filter(report: Resource, asked: Any) -> Callable[[Call], bool]:
     """One condition `{field, operator, value}`, or several as `{filters, condition}` with `and` or `or`."""
     if not isinstance(asked, dict):
         raise RefusedError("data_type_error", field="filter", value=asked)

@@ -47,6 +47,9 @@ TAGS = (
     (46, 'Жалоба: "не перезвонили"'),
     (47, "🔥 Горячий"),
 )
+SCENARIOS = ((501, "Рабочее время"), (502, "Ночной ответчик"))
+SEGMENTS = ((31, "Ипотека"),)
+TAGGER = (9_001, "olga@novye-kvartaly.example")
 PAGES = ("/", "/kvartiry/", "/ipoteka/", "/kontakty/", "/akcii/")
 DEVICES = ("mobile", "mobile", "mobile", "desktop", "desktop", "tablet")
 

@@ -1,0 +1,268 @@
+"""The dictionaries of the synthetic account: what its calls speak of exists there, under the same ids and names."""
+
+from typing import Any, Callable, Dict, List, Mapping
+
+from comagic.catalog import LIST, OBJECT, Field, dictionaries
+from comagic.sandbox.vocabulary import CAMPAIGNS, EMPLOYEES, REGIONS, SCENARIOS, SEGMENTS, SITES, TAGGER, TAGS
+
+Entry = Dict[str, Any]
+
+MADE = "2024-02-29 12:00:00"
+GROUP = (601, "Отдел продаж")
+SCHEDULE = (701, "Ежедневно 9–21")
+STATUSES = ((801, "Доступен", "available"), (802, "Перерыв", "break"), (803, "Нет на работе", "not_at_work"))
+POSITION = (901, "Менеджер")
+CLIENTS = ((1001, "ООО «Новые кварталы»"), (1002, "ЖК Северный"))
+
+
+def make_entries(name: str) -> List[Entry]:
+    """The entries of a dictionary, with all its fields; those that nobody looks at are empty.
+
+    Args:
+        name: name of the dictionary in the catalog, `account` excepted.
+    """
+    fields = dictionaries()[name].fields
+    return [{**{of.name: _empty(of) for of in fields.values()}, **entry} for entry in MAKERS[name]()]
+
+
+def _empty(of: Field) -> Any:
+    return [] if of.type == LIST else {} if of.type in (OBJECT, "json") else None
+
+
+def _sites() -> List[Entry]:
+    return [
+        {
+            "id": site_id,
+            "name": domain.split(".")[0],
+            "domain_name": domain,
+            "default_phone_number": number,
+            "default_scenario": {"scenario_id": SCENARIOS[0][0], "scenario_name": SCENARIOS[0][1]},
+            "site_key": f"key-{site_id}",
+            "is_editable": True,
+            "creation_date": MADE,
+            "target_call_min_duration": 60,
+            "cookie_lifetime": 90,
+            "widget_link": {"enabled": False, "text": None, "url": None, "state": "disable"},
+            "site_blocks": [{"site_block_id": site_id * 10, "site_block_name": "Шапка"}],
+            "connected_integrations": ["yandex.metrika"],
+        }
+        for site_id, domain, number in SITES
+    ]
+
+
+def _site_blocks() -> List[Entry]:
+    return [
+        {
+            "id": site_id * 10,
+            "name": "Шапка",
+            "site_id": site_id,
+            "site_domain_name": domain,
+            "templates": [{"template_id": 1, "template_type": "text", "element_attribute": "class"}],
+            "phone_numbers": [
+                {"phone_number": number, "phone_number_id": site_id * 100, "campaign_id": of[0], "campaign_name": of[1]}
+                for of in CAMPAIGNS[:2]
+            ],
+        }
+        for site_id, domain, number in SITES
+    ]
+
+
+def _campaigns() -> List[Entry]:
+    site_id, domain, number = SITES[0]
+    return [
+        {
+            "id": campaign_id,
+            "name": name,
+            "status": "active",
+            "type": "basic" if campaign_id > 0 else "system",
+            "creation_time": MADE,
+            "costs": 1_250.5 if medium == "cpc" else None,
+            "campaign_conditions": {"group_conditions": [{"conditions": [{"value": utm, "operator": "="}]}]},
+            "site_id": site_id,
+            "site_domain_name": domain,
+            "site_blocks": [{"site_block_id": site_id * 10, "site_block_name": "Шапка", "phone_number": number}],
+            "dynamic_call_tracking": {"reservation_time": "30m", "count_virtual_numbers": 4} if medium else {},
+        }
+        for campaign_id, name, _, medium, utm, _, _ in CAMPAIGNS
+    ]
+
+
+def _virtual_numbers() -> List[Entry]:
+    return [
+        {
+            "id": site_id * 100,
+            "virtual_phone_number": number,
+            "activation_date": MADE,
+            "status": "active",
+            "category": "usual",
+            "type": "call_tracking",
+            "campaigns": [
+                {
+                    "campaign_id": CAMPAIGNS[0][0],
+                    "campaign_name": CAMPAIGNS[0][1],
+                    "site_id": site_id,
+                    "site_domain_name": domain,
+                    "site_blocks": [{"site_block_id": site_id * 10, "site_block_name": "Шапка"}],
+                }
+            ],
+            "scenarios": [{"scenario_id": key, "scenario_name": name, "is_active": True} for key, name in SCENARIOS],
+        }
+        for site_id, domain, number in SITES
+    ]
+
+
+def _employees() -> List[Entry]:
+    return [
+        {
+            "id": employee_id,
+            "login": f"employee-{employee_id}",
+            "full_name": full_name,
+            **dict(zip(("last_name", "first_name", "patronymic"), full_name.split(), strict=False)),
+            "status": STATUSES[0][2],
+            "status_id": STATUSES[0][0],
+            "calls_available": True,
+            "allowed_in_call_types": ["internal", "external"],
+            "schedule_id": SCHEDULE[0],
+            "schedule_name": SCHEDULE[1],
+            "groups": [{"group_id": GROUP[0], "group_name": GROUP[1]}],
+            "phone_numbers": [{"phone_id": employee_id, "phone_number": _extension(employee_id), "status": "active"}],
+            "extension": {"extension_phone_number": _extension(employee_id), "extension_queue_enabled": False},
+            "operator": {
+                "operator_position_id": POSITION[0],
+                "operator_position_name": POSITION[1],
+                "operator_sites": [{"site_id": SITES[0][0], "site_domain_name": SITES[0][1]}],
+            },
+        }
+        for employee_id, full_name in EMPLOYEES
+    ]
+
+
+def _extension(employee_id: int) -> str:
+    return str(100 + employee_id % 50)
+
+
+def _phone(employee_id: int) -> Entry:
+    return {"employee_id": employee_id, "employee_phone_number": _extension(employee_id)}
+
+
+def _group_employees() -> List[Entry]:
+    members = [{"employee_id": key, "employee_full_name": name} for key, name in EMPLOYEES]
+    numbers = [{**_phone(key), "employee_full_name": name, "available": True} for key, name in EMPLOYEES]
+    return [{"id": GROUP[0], "name": GROUP[1], "members": members, "phone_numbers": numbers, "queue_enabled": True}]
+
+
+def _named(*entries: Any) -> Callable[[], List[Entry]]:
+    return lambda: [{"id": entry[0], "name": entry[1]} for entry in entries]
+
+
+MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
+    "sites": _sites,
+    "site_blocks": _site_blocks,
+    "campaigns": _campaigns,
+    "virtual_numbers": _virtual_numbers,
+    "employees": _employees,
+    "group_employees": _group_employees,
+    "tags": lambda: [
+        {"id": key, "name": name, "is_system": False, "is_auto": True, "state": "active", "creation_datetime": MADE}
+        for key, name in TAGS
+    ],
+    "employee_positions": _named(POSITION),
+    "statuses": lambda: [
+        {"id": key, "name": name, "mnemonic": code, "is_deleted": False, "is_worktime": code == "available"}
+        for key, name, code in STATUSES
+    ],
+    "contacts": lambda: [
+        {
+            "id": 1_101 + index,
+            "full_name": f"Покупатель {city}",
+            "phone_numbers": [f"7916000000{index}"],
+            "emails": [],
+            "organization_id": 1_201,
+            "organization_name": "ИП Ромашка",
+            "groups": [{"group_id": 1_301, "group_name": "Постоянные"}],
+        }
+        for index, (_, _, city) in enumerate(REGIONS)
+    ],
+    "group_contacts": lambda: [
+        {
+            "id": 1_301,
+            "name": "Постоянные",
+            "is_system": False,
+            "members": [
+                {"contact_id": 1_101 + index, "contact_full_name": f"Покупатель {city}"}
+                for index, (_, _, city) in enumerate(REGIONS)
+            ],
+        }
+    ],
+    "contact_organizations": _named((1_201, "ИП Ромашка")),
+    "schedules": lambda: [
+        {
+            "id": SCHEDULE[0],
+            "name": SCHEDULE[1],
+            "schedules": [
+                {
+                    "activity_days": {"type": "days_of_week", "days": [1, 2, 3, 4, 5, 6, 7]},
+                    "activity_time": [{"time_from": "09:00", "time_till": "21:00"}],
+                }
+            ],
+        }
+    ],
+    "sip_lines": lambda: [
+        {
+            "id": 1_401,
+            "phone_number": "0100001",
+            "type": "in_out",
+            "status": "active",
+            "employee_id": EMPLOYEES[0][0],
+            "employee_full_name": EMPLOYEES[0][1],
+            "ip_addresses": [{"date_time": MADE, "ip": "192.0.2.7"}],
+        }
+    ],
+    "scenarios": lambda: [
+        {"id": key, "name": name, "virtual_phone_numbers": [number for _, _, number in SITES]}
+        for key, name in SCENARIOS
+    ],
+    "media_files": lambda: [{"id": 1_501, "name": "Приветствие", "duration": 7, "size": 112_640, "type": "user"}],
+    "segments": lambda: [
+        {"id": key, "name": name, "site_id": SITES[0][0], "site_domain_name": SITES[0][1]} for key, name in SEGMENTS
+    ],
+    "events": lambda: [
+        {
+            "id": 1_601,
+            "name": "Заявка на показ",
+            "site_id": SITES[0][0],
+            "site_domain_name": SITES[0][1],
+            "type": "track_event",
+            "is_goal": True,
+            "is_active": True,
+        }
+    ],
+    "chat_channels": lambda: [
+        {
+            "id": 1_701,
+            "name": "Сайт",
+            "type": "comagic",
+            "status": "active",
+            "group_id": GROUP[0],
+            "group_name": GROUP[1],
+        }
+    ],
+    "blacklist_phone_numbers": lambda: [
+        {"id": 1_801, "phone_number": "79990000000", "add_user_name": TAGGER[1], "add_date_time": MADE}
+    ],
+    "customers": lambda: [
+        {
+            "id": key,
+            "name": name,
+            "status": "active",
+            "creation_date_time": MADE,
+            "monthly_base_limit": 30_000.5,
+            "sites": [{"site_id": SITES[0][0], "site_domain_name": SITES[0][1]}],
+        }
+        for key, name in CLIENTS
+    ],
+    "customer_users": lambda: [
+        {"id": key * 10, "login": f"client-{key}", "name": name, "customer_id": key} for key, name in CLIENTS
+    ],
+}
+"""What is in each dictionary; `account` is answered from the account itself."""

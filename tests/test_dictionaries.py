@@ -1,0 +1,213 @@
+"""Every dictionary, by one suite: first load, second load, deleted entries, empty, refused, types and descriptions."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from comagic.catalog import LIST, dictionaries
+from comagic.columns import flattened
+from comagic.sandbox import Switches
+from tests.conftest import LONG_AGO, BigQuery, Command, Serve, Warehouse, access_to, expected_calls, recent_account
+
+NAMES = list(dictionaries())
+DUCKDB_TYPES = {
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "text": "VARCHAR",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "json": "JSON",
+}
+ALL = {"SOURCES__COMAGIC__RESOURCES": "dictionaries"}
+
+
+def rows(place: Path, name: str) -> list[dict[str, Any]]:
+    warehouse = Warehouse(place)
+    return warehouse._rows(name, dictionaries()[name].primary_key)
+
+
+def test_all_dictionaries_load_and_agree_with_the_account_and_its_calls(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    account = recent_account(3)
+    sandbox = serve(account)
+    before = sandbox.requests
+    shown = command("--resource", "dictionaries", "--resource", "calls", **access_to(sandbox))
+    assert shown.code == 0, shown.err
+    assert sandbox.requests - before <= len(NAMES) + 10, "a dictionary costs one call"
+    for name in NAMES:
+        expected = account.dictionaries.get(name, [{"app_id": account.app_id}])
+        key = dictionaries()[name].primary_key
+        assert [row[key] for row in rows(place, name)] == sorted(of[key] for of in expected), name
+        assert f"{name}: read whole, {len(expected)} entries" in shown.out
+    for column, dictionary in (("campaign_id", "campaigns"), ("site_id", "sites"), ("scenario_id", "scenarios")):
+        calls = {call.get(column) for call in account.calls(LONG_AGO, datetime(2100, 1, 1), datetime(2100, 1, 1))}
+        assert calls <= {entry["id"] for entry in account.dictionaries[dictionary]}, column
+    found = Warehouse(place).query(
+        "SELECT count(*), count(campaigns.id), count(sites.id) FROM calls "
+        "LEFT JOIN campaigns ON campaigns.id = campaign_id LEFT JOIN sites ON sites.id = calls.site_id"
+    )
+    assert found == [(len(expected_calls(account, LONG_AGO)),) * 3]
+    for child, key, dictionary in (("tags", "tag_id", "tags"), ("employees", "employee_id", "employees")):
+        orphans = f"SELECT {key} FROM calls__{child} WHERE {key} NOT IN (SELECT id FROM {dictionary})"
+        assert Warehouse(place).query(orphans) == []
+
+
+def test_every_column_is_typed_and_every_entry_is_as_the_api_sent_it(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    account = recent_account(1)
+    assert command(**access_to(serve(account)), **ALL).code == 0
+    for name in NAMES:
+        types = Warehouse(place).query(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{name}'"
+        )
+        declared = {of.name: of for of in flattened(dictionaries()[name].fields.values()) if of.type != LIST}
+        found = {column: kind for column, kind in types if not column.startswith("_dlt")}
+        assert found == {column: DUCKDB_TYPES[of.type] for column, of in declared.items()}, name
+    (campaign,) = [row for row in rows(place, "campaigns") if row["id"] == 101]
+    (sent,) = [entry for entry in account.dictionaries["campaigns"] if entry["id"] == 101]
+    assert campaign["name"] == sent["name"]
+    assert json.loads(campaign["campaign_conditions"]) == sent["campaign_conditions"]
+    assert campaign["dynamic_call_tracking__reservation_time"] == "30m"
+    assert campaign["creation_time"].isoformat() == "2024-02-29T09:00:00+00:00", "Moscow's noon"
+    members = Warehouse(place).query("SELECT count(*) FROM group_employees__members")
+    assert members == [(len(account.dictionaries["employees"]),)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "account"])  # which has its one entry, always
+def test_a_deleted_entry_goes_and_an_empty_dictionary_is_empty(
+    serve: Serve, command: Command, place: Path, name: str
+) -> None:
+    account = recent_account(0.01)
+    environment = access_to(serve(account))
+    key = dictionaries()[name].primary_key
+    load = ("--resource", name)
+    assert command(*load, **environment).code == 0
+    assert len(rows(place, name)) == len(account.dictionaries[name]) > 0
+    account.dictionaries[name][0].update({of: None for of in account.dictionaries[name][0] if of != key})
+    gone = account.dictionaries[name].pop() if len(account.dictionaries[name]) > 1 else None
+    assert command(*load, **environment).code == 0
+    found = rows(place, name)
+    assert [row[key] for row in found] == sorted(of[key] for of in account.dictionaries[name])
+    assert gone is None or gone[key] not in [row[key] for row in found]
+    account.dictionaries[name].clear()
+    shown = command(*load, **environment)
+    assert shown.code == 0, shown.err
+    tables = Warehouse(place).query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
+    for (table,) in tables:
+        if table == name or table.startswith(f"{name}__"):
+            assert Warehouse(place).query(f"SELECT count(*) FROM {table}") == [(0,)], table
+
+
+def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    account = recent_account(1)
+    sandbox = serve(account)
+    environment = {**access_to(sandbox), "SOURCES__COMAGIC__RESOURCES": '["tags", "sip_lines", "sites", "calls"]'}
+    assert command(**environment).code == 0
+    sandbox.switches.errors = {"get.sip_lines": "method_component_disabled", "get.sites": "forbidden"}
+    account.dictionaries["tags"].pop()
+    shown = command(**environment)
+    assert shown.code == 1, shown.out
+    assert "Not loaded: sip_lines." in shown.out
+    assert "component" in shown.out
+    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+    assert len(rows(place, "sip_lines")) == 1, "what could not be read stays as it was"
+    assert "calls" in shown.out
+    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES='["sip_lines", "sites"]')
+    assert shown.code == 0, shown.err
+    assert "Left out: sip_lines." in shown.out
+    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES="sip_lines")
+    assert shown.code == 1, "sites is not optional"
+
+
+def test_an_error_in_a_dictionary_leaves_its_table_as_it_was(serve: Serve, command: Command, place: Path) -> None:
+    account = recent_account(1)
+    sandbox = serve(account)
+    assert command("--resource", "tags", **access_to(sandbox)).code == 0
+    sandbox.switches.errors = {"get.tags": "internal_error"}
+    assert command("--resource", "tags", **access_to(sandbox)).code == 1
+    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+    sandbox.switches.errors = {}
+    sandbox.switches.total_extra = 3
+    shown = command("--resource", "tags", **access_to(sandbox))
+    assert (shown.code, "entries were announced" in shown.err) == (1, True), shown.err
+    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+
+
+def test_a_large_dictionary_is_paged(serve: Serve, command: Command, place: Path) -> None:
+    account = recent_account(0.01)
+    like = account.dictionaries["contacts"][0]
+    account.dictionaries["contacts"] = [
+        {**like, "id": 2**40 + index, "full_name": f"№ {index}"} for index in range(20_001)
+    ]
+    shown = command("--resource", "contacts", **access_to(serve(account)))
+    assert shown.code == 0, shown.err
+    assert Warehouse(place).query("SELECT count(DISTINCT id) FROM contacts") == [(20_001,)]
+
+
+def test_personal_data_of_a_dictionary_can_be_left_out_or_replaced(serve: Serve, command: Command, place: Path) -> None:
+    account = recent_account(1)
+    shown = command(
+        "--resource",
+        "employees",
+        "--resource",
+        "contacts",
+        **access_to(serve(account)),
+        SOURCES__COMAGIC__EXCLUDE_FIELDS='["employees/full_name", "employees/operator.operator_position_name"]',
+        SOURCES__COMAGIC__PSEUDONYMIZE_FIELDS='["contacts/phone_numbers", "employees/last_name"]',
+        SOURCES__COMAGIC__PSEUDONYM_KEY="0123456789abcdef0123",
+    )
+    assert shown.code == 0, shown.err
+    (employee, *_) = rows(place, "employees")
+    assert "full_name" not in employee
+    assert "operator__operator_position_name" not in employee
+    assert len(employee["last_name"]) == 32
+    assert all(len(value) == 32 for (value,) in Warehouse(place).query("SELECT value FROM contacts__phone_numbers"))
+    shown = command("--resource", "tags", **access_to(serve(account)), SOURCES__COMAGIC__EXCLUDE_FIELDS='["tags/nmae"]')
+    assert (shown.code, "exclude_fields" in shown.err, "nmae" in shown.err) == (2, True, True), shown.err
+
+
+def test_unknown_resources_are_refused_by_name(serve: Serve, command: Command) -> None:
+    shown = command("--resource", "tag", **access_to(serve()))
+    assert (shown.code, "--resource" in shown.err, "did you mean 'tags'" in shown.err) == (2, True, True), shown.err
+    for setting in ("RESOURCES", "OPTIONAL_RESOURCES"):
+        shown = command(**access_to(serve()), **{f"SOURCES__COMAGIC__{setting}": "cals"})
+        assert (shown.code, f"sources.comagic.{setting.lower()}" in shown.err) == (2, True), shown.err
+
+
+def test_check_asks_for_each_chosen_resource(serve: Serve, command: Command) -> None:
+    sandbox = serve(recent_account(1), Switches(errors={"get.sip_lines": "method_component_disabled"}))
+    shown = command("check", **access_to(sandbox), SOURCES__COMAGIC__RESOURCES="all")
+    assert shown.code == 1
+    for name in ("calls", *NAMES):
+        assert f"{name}: " in shown.out, name
+    assert shown.out.count("\nno") == 1, "sip_lines alone"
+
+
+def test_all_resources_on_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+    account = recent_account(1)
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
+    for _ in range(2):
+        shown = command("--resource", "tags", "--resource", "campaigns", "--resource", "employees", **environment)
+        assert shown.code == 0, shown.err
+        account.dictionaries["tags"].pop()
+    for name in ("campaigns", "employees"):
+        found = [row["id"] for row in warehouse_in_bigquery._rows(name)]
+        assert found == sorted(entry["id"] for entry in account.dictionaries[name]), name
+    assert len(warehouse_in_bigquery._rows("tags")) == len(account.dictionaries["tags"]) + 1
+
+
+def test_all_of_it_is_in_the_demo(command: Command, place: Path) -> None:
+    shown = command("--demo", "--resource", "all")
+    assert shown.code == 0, shown.err
+    with duckdb.connect(str(place / "comagic_demo.duckdb"), read_only=True) as connection:
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    assert {"calls", *NAMES} <= tables
