@@ -94,7 +94,7 @@ def comagic_source(
         client: an open client, to share its session and its account between runs.
 
     Returns:
-        One dlt resource a report or dictionary; dictionaries come if they are named, by `with_resources`.
+        One dlt resource a report or dictionary; those other than calls come if they are named, by `with_resources`.
 
     Raises:
         ConfigurationError: a setting is unknown or wrong; the text begins with its name.
@@ -128,7 +128,7 @@ def report_resource(
     until: Optional[datetime],
 ) -> DltResource:
     """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
-    selected = settings.selected(report)
+    selected, privacy = settings.selected(report), settings.privacy.of(report)
 
     # No lag: the lookback is whole days of the account's clock, which load_report counts back.
     last_end = dlt.sources.incremental[datetime](report.cursor)
@@ -139,7 +139,7 @@ def report_resource(
     def news(cursor: dlt.sources.incremental[datetime] = last_end) -> Iterator[TDataItems]:
         yield from load_report(report, selected, settings, client, journal, None, until, cursor)
 
-    resource = dlt.resource(news if since is None else period, name=report.name)
+    resource = dlt.resource(news if since is None else period, name=report.name, selected=report.name == "calls")
     declare_load_windows(resource)
     resource.apply_hints(
         primary_key=report.primary_key,
@@ -156,9 +156,7 @@ def report_resource(
             **described(ROOT_COLUMNS),
         },
         nested_hints={
-            name: _child_hints(report.fields[name], settings.privacy)
-            for name in selected
-            if report.fields[name].type == LIST
+            name: _child_hints(report.fields[name], privacy) for name in selected if report.fields[name].type == LIST
         },
         additional_table_hints=_table_description(report.description),
         # A value that does not fit its column stops the load: a silent second column would hide it.
@@ -203,7 +201,7 @@ def load_report(
 
     package_rows = settings.load_package_rows or CEILING
     reader = WindowReader(client, report, selected, zone, package_rows)
-    shaper = RowShaper(report, zone, settings.privacy)
+    shaper = RowShaper(report, zone, settings.privacy.of(report))
     windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
     notes = journal or Journal()
     notes.plan(report.name, begin, end, len(windows), goes_on=stopped_at is not None)
@@ -234,7 +232,7 @@ def dictionary_resource(
     dictionary: Dictionary, settings: Settings, client: DataApiClient, journal: Optional[Journal]
 ) -> DltResource:
     """Makes the dlt resource of a dictionary: read whole, and put in the place of what was there."""
-    privacy = settings.privacy.of_dictionary(dictionary)
+    privacy = settings.privacy.of(dictionary)
     selected = [name for name in dictionary.fields if not privacy.excludes(name)]
 
     def entries() -> Iterator[TDataItems]:

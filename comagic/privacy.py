@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Any, FrozenSet, Iterable, Optional
 
-from comagic.catalog import LIST, OBJECT, Dictionary, Field, Resource
+from comagic.catalog import LIST, OBJECT, Field, Resource, resources
 from comagic.exceptions import ConfigurationError
 
 PSEUDONYM_DIGITS = 32
@@ -38,6 +38,11 @@ class Privacy:
             ConfigurationError: pseudonyms are wanted without a key that deserves the name.
         """
         of = cls(frozenset(excluded), frozenset(pseudonymized), key)
+        for setting, names in (("exclude_fields", of.excluded), ("pseudonymize_fields", of.pseudonymized)):
+            for name in sorted(names):
+                resource, slash, _ = name.rpartition("/")
+                if slash and resource not in resources():
+                    raise ConfigurationError(f"sources.comagic.{setting}: {name}: there is no resource {resource!r}.")
         if of.pseudonymized and len(key or "") < SHORTEST_KEY:
             raise ConfigurationError(
                 f"sources.comagic.pseudonym_key: pseudonymize_fields needs a secret key of at least {SHORTEST_KEY} "
@@ -54,7 +59,7 @@ class Privacy:
         """
         needed = (report.primary_key, report.cursor)
         for setting, names in (("exclude_fields", self.excluded), ("pseudonymize_fields", self.pseudonymized)):
-            for name in sorted(name for name in names if "/" not in name):
+            for name in sorted(names):
                 of = _field(report, name)
                 if of is None:
                     raise ConfigurationError(
@@ -69,19 +74,14 @@ class Privacy:
                         f"leave it out with sources.comagic.exclude_fields."
                     )
 
-    def of_dictionary(self, dictionary: Dictionary) -> "Privacy":
-        """What concerns a dictionary: names that are written `dictionary/field`, without the dictionary's name.
+    def of(self, resource: Resource) -> "Privacy":
+        """What concerns one resource: names of fields stand for those of calls, `resource/field` for another's.
 
         Raises:
-            ConfigurationError: a name is no field of the dictionary, its key, or not text and to be replaced.
+            ConfigurationError: a name is no field of the resource, its key, or not text and to be replaced.
         """
-        prefix = f"{dictionary.name}/"
-        own = Privacy(
-            frozenset(name.removeprefix(prefix) for name in self.excluded if name.startswith(prefix)),
-            frozenset(name.removeprefix(prefix) for name in self.pseudonymized if name.startswith(prefix)),
-            self.key,
-        )
-        own.check(dictionary)
+        own = Privacy(_concerning(resource, self.excluded), _concerning(resource, self.pseudonymized), self.key)
+        own.check(resource)
         return own
 
     def excludes(self, name: str) -> bool:
@@ -91,6 +91,11 @@ class Privacy:
     def pseudonym(self, value: Any) -> str:
         """What a value is replaced by; of a number, what its digits as text are replaced by."""
         return hmac.digest((self.key or "").encode(), str(value).encode(), "sha256").hex()[:PSEUDONYM_DIGITS]
+
+
+def _concerning(resource: Resource, names: Iterable[str]) -> FrozenSet[str]:
+    apart = [name.rpartition("/") for name in names]
+    return frozenset(field for of, _, field in apart if (of or "calls") == resource.name)
 
 
 def _field(report: Resource, name: str) -> Optional[Field]:

@@ -19,7 +19,7 @@ from comagic.catalog import Dictionary, Report, Resource
 from comagic.client import DataApiClient
 from comagic.exceptions import BadAnswerError, WindowTooDenseError
 from comagic.rows import Row
-from comagic.settings import CEILING, MAX_OFFSET, MAX_READINGS
+from comagic.settings import CEILING, MAX_LIMIT, MAX_OFFSET, MAX_READINGS
 from comagic.windows import API_TIME, Window, asked_end, asked_start, split
 
 ACCOUNT_METHOD = "get.account"
@@ -80,7 +80,9 @@ class WindowReader:
         self._report = report
         self._fields = list(fields)
         self._zone = zone
-        self._most_rows = min(most_rows, CEILING)
+        # Without an order, a second page may hold anything: then a window has to come in one.
+        self._most_rows = min(most_rows, CEILING if report.fields[report.cursor].sort else MAX_LIMIT)
+        self._reachable = CEILING if report.fields[report.cursor].sort else MAX_LIMIT
         self._loaded: Set[Any] = set()
 
     def read(self, windows: Sequence[Window]) -> Iterator[Union[List[Row], WindowResult]]:
@@ -142,21 +144,23 @@ class WindowReader:
         """The parts of a window with so many rows; none if it can be read as it is."""
         if total > self._most_rows and window.seconds > 1:
             return split(window, max(2, ceil(total / (self._most_rows * SPLIT_SHARE))))
-        if total > CEILING:
+        if total > self._reachable:
             raise WindowTooDenseError(
                 f"{self._report.method}: {total} rows around {window.start:{API_TIME}}, of which the API hands out "
-                f"{CEILING} at most. What was read before that is kept; nothing after it was read. "
+                f"{self._reachable} at most. What was read before that is kept; nothing after it was read. "
                 "Ask the vendor for an export of that moment and load around it with --since and --until."
             )
         return ()
 
     def _params(self, window: Window) -> Dict[str, Any]:
-        return {
+        params: Dict[str, Any] = {
             "date_from": asked_start(window, self._zone).strftime(API_TIME),
             "date_till": asked_end(window, self._zone).strftime(API_TIME),
             "fields": self._fields,
-            "sort": [{"field": self._report.cursor, "order": "asc"}],
         }
+        if self._report.fields[self._report.cursor].sort:
+            params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
+        return params
 
     def _new_rows(self, page: Page, window: Window) -> List[Row]:
         rows = []

@@ -128,12 +128,14 @@ class Settings:
     def selected(self, report: Report) -> List[str]:
         """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
 
+        The setting `fields` is about calls; of other reports all fields are asked for.
+
         Raises:
             ConfigurationError: a name is not a field of the report.
         """
-        self.privacy.check(report)
-        if self.fields == ("all",):
-            return [name for name in report.fields if not self.privacy.excludes(name)]
+        privacy = self.privacy.of(report)
+        if self.fields == ("all",) or report.name != "calls":
+            return [name for name in report.fields if not privacy.excludes(name)]
         for name in self.fields:
             if name not in report.fields:
                 raise ConfigurationError(
@@ -141,7 +143,7 @@ class Settings:
                     f"the fields are listed in comagic/catalog/reports/{report.name}.yaml."
                 )
         chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
-        return [name for name in chosen if not self.privacy.excludes(name)]
+        return [name for name in chosen if not privacy.excludes(name)]
 
 
 @with_config(sections=("sources", "comagic"))

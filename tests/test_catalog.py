@@ -51,7 +51,13 @@ TYPES = {
     "boolean": {"bool"},
     "iso8601": {TIME},
     "array": {LIST},
+    "object": {"json"},
+    "id": {"bigint"},
+    "": {"text"},  # the manual names no type
 }
+
+UNSORTED = {"goals", "offline_messages", "visitor_sessions"}
+"""Reports whose time cannot be sorted by; `reading` asks for windows of one page."""
 
 every_report = pytest.mark.parametrize("report", reports().values(), ids=lambda report: report.name)
 
@@ -87,9 +93,9 @@ def test_the_same_children_in_both(report: Report) -> None:
 
 
 @every_report
-def test_key_and_cursor_are_fields_and_the_cursor_can_be_sorted_by(report: Report) -> None:
-    assert {report.primary_key, report.cursor} <= set(report.selected)
-    assert report.fields[report.cursor].sort
+def test_key_and_cursor_are_fields_and_the_cursor_can_be_sorted_by_where_the_manual_says_so(report: Report) -> None:
+    assert {report.primary_key, report.cursor} <= set(report.selected or report.fields)
+    assert report.fields[report.cursor].sort == (report.name not in UNSORTED)
     assert report.fields[report.cursor].type == TIME
 
 
@@ -136,7 +142,7 @@ def test_a_dictionary_is_as_the_manual_has_it(dictionary: Dictionary) -> None:
     assert set(dictionary.fields) == set(specified)
     for name, of in specified.items():
         declared = dictionary.fields[name]
-        expected = TYPES.get(of["type"], {"object"}) | ({"json"} if of["type"] in ("object", "array") else set())
+        expected = TYPES[of["type"]] | {"object": {"object"}, "array": {"json"}}.get(of["type"], set())
         assert declared.type in expected, name
         flags = (of.get("sort", False), of.get("filter", False), of.get("default", False))
         assert (declared.sort, declared.filter, declared.sent) == flags, name
@@ -169,14 +175,5 @@ def test_what_of_the_manual_is_a_resource() -> None:
     assert {of.method for of in resources().values()} | NOT_YET == set(SPECIFICATION) - left_out
 
 
-NOT_YET = {
-    "get.call_legs_report",
-    "get.communications_report",
-    "get.goals_report",
-    "get.chats_report",
-    "get.chat_messages_report",
-    "get.offline_messages_report",
-    "get.visitor_sessions_report",
-    "get.financial_call_legs_report",
-    "get.campaign_daily_stat",
-}
+NOT_YET = {"get.campaign_daily_stat"}
+"""Has no key of its own and wants a site; to come."""

@@ -26,6 +26,10 @@ TIME = "timestamp"
 """The type of the API's times, which arrive without a zone, in the account's own time."""
 
 
+SHARED_PARTS = ("type", "description", "values", "children", "items")
+"""What a field is, wherever it is; whether it can be sorted or filtered by is each method's own."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of an answer.
@@ -121,19 +125,17 @@ Resource = Union[Report, Dictionary]
 
 
 def read_report(file: Path) -> Report:
-    """Reads the catalog file of a report."""
+    """Reads the catalog file of a report; a field without a type of its own is taken from `calls.yaml`."""
     declared: Dict[str, Any] = _yaml(file)
     for part in ("fields", "computed"):
-        declared[part] = {name: Field.parse(name, of) for name, of in declared[part].items()}
+        declared[part] = {name: Field.parse(name, _whole(name, of, _of_calls())) for name, of in declared[part].items()}
     return Report(**declared)
 
 
 def read_dictionary_file(file: Path) -> Dictionary:
     """Reads the catalog file of a dictionary; a field without a type of its own is taken from `shared.yaml`."""
     declared: Dict[str, Any] = _yaml(file)
-    fields = {}
-    for name, of in declared["fields"].items():
-        fields[name] = Field.parse(name, of if "type" in of else {**_shared()[name], **of})
+    fields = {name: Field.parse(name, _whole(name, of, _shared())) for name, of in declared["fields"].items()}
     return Dictionary(**{**declared, "fields": fields})
 
 
@@ -154,6 +156,19 @@ def dictionaries() -> Mapping[str, Dictionary]:
 def resources() -> Mapping[str, Resource]:
     """All that can be loaded, reports first."""
     return {**reports(), **dictionaries()}
+
+
+def _whole(name: str, declared: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a file says of a field, with what is said once for all."""
+    if "type" in declared:
+        return declared
+    return {**{part: of for part, of in shared[name].items() if part in SHARED_PARTS}, **declared}
+
+
+@cache
+def _of_calls() -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = _yaml(HERE / "reports" / "calls.yaml")["fields"]
+    return fields
 
 
 @cache

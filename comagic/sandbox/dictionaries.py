@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, Mapping
 
 from comagic.catalog import LIST, OBJECT, Field, dictionaries
-from comagic.sandbox.vocabulary import CAMPAIGNS, EMPLOYEES, REGIONS, SCENARIOS, SEGMENTS, SITES, TAGGER, TAGS
+from comagic.sandbox.vocabulary import CAMPAIGNS, CHANNEL, EMPLOYEES, REGIONS, SCENARIOS, SEGMENTS, SITES, TAGGER, TAGS
 
 Entry = Dict[str, Any]
 
@@ -239,8 +239,8 @@ MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
     ],
     "chat_channels": lambda: [
         {
-            "id": 1_701,
-            "name": "Сайт",
+            "id": CHANNEL[0],
+            "name": CHANNEL[1],
             "type": "comagic",
             "status": "active",
             "group_id": GROUP[0],

@@ -16,6 +16,7 @@ import pendulum
 
 from comagic.catalog import Dictionary, Report, Resource, resources
 from comagic.sandbox.account import API_TIME, Call, SyntheticAccount
+from comagic.sandbox.reports import derived
 from comagic.sandbox.switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
 
 SECOND = timedelta(seconds=1)
@@ -269,6 +270,8 @@ class Protocol:
         _refuse_unknown(params, "date_from", "date_till", "include_ongoing_calls")
         limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = _number(params, "offset", 0, 0, MAX_OFFSET)
+        if report.name != "calls":
+            return self._derived(report, params, offset, limit)
         ongoing = params.get("include_ongoing_calls", False)
         if not isinstance(ongoing, bool):
             raise RefusedError("data_type_error", field="include_ongoing_calls", value=ongoing)
@@ -278,6 +281,19 @@ class Protocol:
         start, end = self._period(report, params)
         rows, total = self._page(start, end, ongoing, sort, accepts, offset, limit)
         return [self._projected(row, fields) for row in rows], total + self.switches.total_extra
+
+    def _derived(self, report: Report, params: Dict[str, Any], offset: int, limit: int) -> Tuple[List[Call], int]:
+        """A report whose rows are made from calls."""
+        fields, sort = _fields(report, params.get("fields")), _sort(report, params.get("sort"))
+        accepts = _filter(report, params["filter"]) if params.get("filter") else None
+        start, end = self._period(report, params)
+        rows = [row for call in self.account.calls(start, end, self.present()) for row in derived(report, call)]
+        found = [row for row in rows if accepts is None or accepts(row)]
+        if not sort and self.switches.shuffled:
+            Random(offset).shuffle(found)  # noqa: S311
+        _order(found, sort)
+        shown = [{name: row[name] for name in fields} for row in found[offset : offset + limit]]
+        return shown, len(found) + self.switches.total_extra
 
     def _period(self, report: Report, params: Mapping[str, Any]) -> Tuple[datetime, datetime]:
         """The period as the half-open range that it means under the bounds switched on."""

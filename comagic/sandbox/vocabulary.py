@@ -50,6 +50,7 @@ TAGS = (
 SCENARIOS = ((501, "Рабочее время"), (502, "Ночной ответчик"))
 SEGMENTS = ((31, "Ипотека"),)
 TAGGER = (9_001, "olga@novye-kvartaly.example")
+CHANNEL = (1_701, "Сайт")
 PAGES = ("/", "/kvartiry/", "/ipoteka/", "/kontakty/", "/akcii/")
 DEVICES = ("mobile", "mobile", "mobile", "desktop", "desktop", "tablet")
 

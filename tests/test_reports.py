@@ -1,0 +1,165 @@
+"""Every report, by one suite: complete, each row once, a second load without news, types, empty, refused, 30 days."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pendulum
+import pytest
+
+from comagic import KeyCredentials
+from comagic.catalog import LIST, Report, reports
+from comagic.client import DataApiClient
+from comagic.columns import flattened
+from comagic.reading import WindowReader, WindowResult
+from comagic.sandbox import Switches, SyntheticAccount
+from comagic.sandbox.reports import derived
+from comagic.sandbox.switches import KEY
+from comagic.windows import plan_windows
+from tests.conftest import LONG_AGO, TODAY, BigQuery, Command, Serve, Warehouse, access_to, recent_account
+from tests.test_dictionaries import DUCKDB_TYPES
+
+OTHERS = {name: report for name, report in reports().items() if name != "calls"}
+FAR = datetime(2100, 1, 1)
+
+
+def rows_of(account: SyntheticAccount, report: Report) -> list[dict[str, Any]]:
+    """What the account has for a report, by its key."""
+    rows: Iterator[dict[str, Any]] = (
+        row for call in account.calls(LONG_AGO, FAR, FAR) for row in derived(report, call)
+    )
+    return sorted(rows, key=lambda row: row[report.primary_key])
+
+
+def of_resources(*names: str) -> list[str]:
+    return [word for name in names for word in ("--resource", name)]
+
+
+def test_every_report_is_complete_and_a_second_load_changes_nothing(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    """Where a report cannot be sorted, rows come in another order each time."""
+    account = recent_account(3)
+    environment = access_to(serve(account, Switches(shuffled=True)))
+    shown = command(*of_resources("reports"), **environment)
+    assert shown.code == 0, shown.err
+    before = {}
+    for name, report in OTHERS.items():
+        expected = rows_of(account, report)
+        assert expected, name
+        found = before[name] = warehouse._rows(name, report.primary_key)
+        assert [row[report.primary_key] for row in found] == [row[report.primary_key] for row in expected], name
+        for row, sent in zip(found, expected, strict=True):
+            moment = datetime.fromisoformat(sent[report.cursor])
+            assert row["partition_date"] == moment.date()
+            assert row[report.cursor] == moment.replace(tzinfo=pendulum.timezone(account.timezone))
+    texts = {row["text"] for row in before["chat_messages"]}
+    assert texts == {row["text"] for row in rows_of(account, OTHERS["chat_messages"])}
+    assert command(*of_resources("reports"), **environment).code == 0
+    for name, report in OTHERS.items():
+        assert warehouse._rows(name, report.primary_key) == before[name], name
+    proven = warehouse.query(
+        "SELECT count(DISTINCT resource), sum(rows_announced - rows_received), min(requests) FROM load_windows"
+    )
+    assert proven[0][:2] == (len(reports()), 0)
+
+
+def test_every_column_is_typed(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    assert command(*of_resources("reports"), **access_to(serve(recent_account(1)))).code == 0
+    for name, report in OTHERS.items():
+        types = warehouse.query(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{name}'"
+        )
+        found = {column: kind for column, kind in types if not column.startswith("_dlt")}
+        declared = [of for of in flattened(report.fields.values()) if of.type != LIST]
+        expected = {of.name: DUCKDB_TYPES[of.type] for of in declared}
+        assert found == {**expected, "partition_date": "DATE"}, name
+
+
+def test_the_parts_of_the_account_agree(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    assert command(*of_resources("all"), **access_to(serve(recent_account(3)))).code == 0
+    for question in (
+        "SELECT call_session_id FROM call_legs WHERE call_session_id NOT IN (SELECT id FROM calls)",
+        "SELECT leg_id FROM financial_call_legs WHERE leg_id NOT IN (SELECT id FROM call_legs)",
+        "SELECT visitor_session_id FROM calls WHERE visitor_session_id NOT IN (SELECT id FROM visitor_sessions)",
+        "SELECT chat_id FROM chat_messages WHERE chat_id NOT IN (SELECT id FROM chats)",
+        "SELECT communication_id FROM goals WHERE communication_id NOT IN (SELECT id FROM communications)",
+        "SELECT chat_channel_id FROM chats WHERE chat_channel_id NOT IN (SELECT id FROM chat_channels)",
+        "SELECT employee_id FROM call_legs WHERE employee_id NOT IN (SELECT id FROM employees)",
+        "SELECT campaign_id FROM communications WHERE campaign_id NOT IN (SELECT id FROM campaigns)",
+    ):
+        assert warehouse.query(question) == [], question
+
+
+@pytest.mark.parametrize("name", ["goals", "offline_messages", "visitor_sessions"])
+def test_what_cannot_be_sorted_comes_in_windows_of_one_page(serve: Serve, name: str) -> None:
+    """The API names no order, so a second page could hold anything: shuffled differently for each request here."""
+    report = reports()[name]
+    assert not report.fields[report.cursor].sort
+    first = datetime(2026, 3, 2)
+    often = {"goals": 4, "offline_messages": 7, "visitor_sessions": 1}[name]
+    account = SyntheticAccount(
+        first_day=first.date(), last_day=(first + timedelta(days=6)).date(), calls_per_day=1_900 * often
+    )
+    client = DataApiClient(KeyCredentials(access_token=KEY), serve(account, Switches(shuffled=True)).base_url)
+    reader = WindowReader(client, report, [report.primary_key, report.cursor], pendulum.timezone(account.timezone))
+    parts = list(reader.read(plan_windows(first, first + timedelta(days=7), 7, report.longest_period_days)))
+    keys = [row[report.primary_key] for part in parts if not isinstance(part, WindowResult) for row in part]
+    results = [part for part in parts if isinstance(part, WindowResult)]
+    expected = [row[report.primary_key] for row in rows_of(account, report)]
+    assert len(expected) > 10_000
+    assert sorted(keys) == expected
+    assert len(results) > 1
+    assert all(result.requests == 1 and not result.difference for result in results if result.loaded)
+
+
+def test_messages_are_asked_for_by_30_days_and_others_by_90(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    account = recent_account(0.5, first_day=TODAY - timedelta(days=100))
+    start = (TODAY - timedelta(days=100)).isoformat()
+    environment = access_to(serve(account), SOURCES__COMAGIC__WINDOW_DAYS="90", SOURCES__COMAGIC__START_DATE=start)
+    shown = command(*of_resources("chat_messages", "chats"), **environment)
+    assert shown.code == 0, shown.err
+    days = "SELECT max(window_end - window_start) <= INTERVAL {} DAY FROM load_windows WHERE resource = '{}'"
+    assert warehouse.query(days.format(30, "chat_messages")) == [(True,)]
+    assert warehouse.query(days.format(31, "chats")) == [(False,)]
+    expected = [row["id"] for row in rows_of(account, OTHERS["chat_messages"])]
+    assert [row["id"] for row in warehouse._rows("chat_messages")] == expected
+
+
+def test_an_empty_account_and_a_missing_component(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    sandbox = serve(recent_account(0), Switches(errors={"get.goals_report": "method_component_disabled"}))
+    shown = command(*of_resources("reports"), **access_to(sandbox))
+    assert shown.code == 1
+    assert "Not loaded: goals." in shown.out
+    for name in OTHERS.keys() - {"goals"}:
+        assert f"{name}: " in shown.out
+    optional = {"SOURCES__COMAGIC__OPTIONAL_RESOURCES": "goals"}
+    assert command(*of_resources("reports"), **access_to(sandbox), **optional).code == 0
+
+
+def test_reports_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+    account = recent_account(1)
+    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
+    names = ("call_legs", "visitor_sessions", "chat_messages")
+    shown = command(*of_resources(*names), **environment)
+    assert shown.code == 0, shown.err
+    for name in names:
+        found = [row["id"] for row in warehouse_in_bigquery._rows(name)]
+        assert found == [row["id"] for row in rows_of(account, OTHERS[name])], name
+
+
+def test_personal_data_of_a_report_is_named_with_the_report(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    shown = command(
+        *of_resources("call_legs"),
+        **access_to(serve(recent_account(1))),
+        SOURCES__COMAGIC__EXCLUDE_FIELDS='["call_legs/contact_phone_number", "contact_full_name"]',
+    )
+    assert shown.code == 0, shown.err
+    assert "contact_phone_number" not in warehouse._rows("call_legs")[0]
+    shown = command(**access_to(serve(recent_account(1))), SOURCES__COMAGIC__EXCLUDE_FIELDS='["leg/id"]')
+    assert (shown.code, "exclude_fields" in shown.err, "leg" in shown.err) == (2, True, True), shown.err
