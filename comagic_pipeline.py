@@ -274,8 +274,9 @@ def load_period(
                 )
                 try:
                     info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
-                except PipelineStepFailed:
-                    if journal.is_over(name):  # the reading of a dictionary failed, and left its table as it was
+                except PipelineStepFailed as failed:
+                    # The reading of a dictionary failed: its table stays as it was, other resources can go on.
+                    if failed.step == "extract" and journal.has_stopped(name):
                         continue
                     raise
                 info.raise_on_failed_jobs()

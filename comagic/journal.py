@@ -101,6 +101,10 @@ class Journal:
         """True when the whole period of a resource was read."""
         return resource in self.passes and self.passes[resource].is_complete
 
+    def has_stopped(self, resource: str) -> bool:
+        """True if something ended the resource's pass before its end."""
+        return resource in self.passes and self.passes[resource].stopped is not None
+
     def is_over(self, resource: str) -> bool:
         """True when nothing more is to be read of a resource: it is complete, or it or the load was stopped.
 
