@@ -53,15 +53,13 @@ class Display:
             self.line()
 
     def line(self) -> None:
-        """Writes the present state as a line, where there is no bar."""
-        if self._progress is None:
+        """Writes the state of the resource that is being loaded as a line, where there is no bar."""
+        if self._progress is None and self._journal.passes:
             self._last_line = self._clock()
-            for name, of in self._journal.passes.items():
-                reached = f"{of.position:%Y-%m-%d} of {of.end:%Y-%m-%d}"
-                self._console.print(
-                    f"{name}: {of.finished} of {of.planned} windows, up to {reached}; {self._told()}; {self._stage}",
-                    highlight=False,
-                )
+            name, of = list(self._journal.passes.items())[-1]
+            reached = f"{of.finished} of {of.planned} windows, up to {of.position:%Y-%m-%d} of {of.end:%Y-%m-%d}"
+            done = f"{of.rows:,} entries" if of.is_dictionary else reached
+            self._console.print(f"{name}: {done}; {self._told()}; {self._stage}", highlight=False)
 
     def show_stage(self, stage: str) -> None:
         """Shows what is being done with the rows."""

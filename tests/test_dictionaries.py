@@ -43,7 +43,7 @@ def test_all_dictionaries_load_and_agree_with_the_account_and_its_calls(
         expected = account.dictionaries.get(name, [{"app_id": account.app_id}])
         key = dictionaries()[name].primary_key
         assert [row[key] for row in rows(place, name)] == sorted(of[key] for of in expected), name
-        assert f"{name}: read whole, {len(expected)} entries" in shown.out
+        assert f"{name}: read whole, {len(expected)} entr" in shown.out
     for column, dictionary in (("campaign_id", "campaigns"), ("site_id", "sites"), ("scenario_id", "scenarios")):
         calls = {call.get(column) for call in account.calls(LONG_AGO, datetime(2100, 1, 1), datetime(2100, 1, 1))}
         assert calls <= {entry["id"] for entry in account.dictionaries[dictionary]}, column

@@ -14,7 +14,7 @@ CODES_SHOWN = 12
 
 BEGINNING = """# Tables and columns
 
-Generated from the files here by `python -m comagic.catalog > comagic/catalog/README.md`; a test fails when the two differ.
+Generated from the files here by `python -m comagic.catalog > comagic/catalog/README.md`; a test holds it against them.
 
 - A report is loaded window by window and merged by its key; `partition_date` is the day in the account's time zone. A
   dictionary is read whole at each run and replaced.
