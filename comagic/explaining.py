@@ -97,7 +97,8 @@ def _unprepared(failed: NormalizeJobFailed) -> str:
         return (
             "A value does not fit the type of its column, and a second column beside it would hide that. "
             f"{_brief(failed)} "
-            "Leave the field out (sources.comagic.fields) and report it to this project. Nothing was loaded."
+            "Leave the field out (sources.comagic.fields or exclude_fields) and report it to this project. "
+            "Nothing was loaded."
         )
     return _brief(failed)
 

@@ -39,10 +39,8 @@ def show_load(
     for name, of in journal.passes.items():
         if of.is_dictionary:
             if of.is_complete:
-                console.print(
-                    f"[bold]{name}[/bold]: read whole, {of.rows:,} entr{'y' if of.rows == 1 else 'ies'}",
-                    highlight=False,
-                )
+                entries = "1 entry" if of.rows == 1 else f"{of.rows:,} entries"
+                console.print(f"[bold]{name}[/bold]: read whole, {entries}", highlight=False)
             continue
         period = f"{of.begin:{API_TIME}} up to {of.end:{API_TIME}}" if of.end > of.begin else "nothing to load"
         console.print(f"\n[bold]{name}[/bold]: {period}, account's time ({of.finished} windows)", highlight=False)

@@ -3,9 +3,10 @@
     .venv/bin/python -m tests.benchmarks.load --calls 200000 --calls 1000000
 
 Each line is a process of its own against a sandbox in another, so that peak memory is that of the loader alone.
-Two ways to load the same calls, default fields, from the same server:
+Ways to load the same calls from the same server, with the default fields:
 
 pipeline: this project, as `python comagic_pipeline.py` does it: typed columns, child tables, merge by id.
+wide:     the same with all 105 fields and all nested lists.
 script:   what a script of one's own does at best: pages into pyarrow into one flat DuckDB table, lists as JSON text,
           appended, without child tables, merge, state or retries. It is the floor, not an alternative.
 
@@ -33,7 +34,7 @@ from rich.table import Table
 FIRST_DAY = datetime(2025, 1, 6)
 CALLS_PER_DAY = 20_000
 CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
-WAYS = ("pipeline", "script")
+WAYS = ("pipeline", "wide", "script")
 
 
 def peak_memory() -> float:
@@ -42,7 +43,9 @@ def peak_memory() -> float:
     return int(found.group(1)) / 1024 if found else float("nan")
 
 
-def measure_pipeline(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
+def measure_pipeline(
+    access: dict[str, str], folder: Path, until: datetime, fields: str | None = None
+) -> dict[str, float]:
     """Loads as the command line does, a bounded load package at a time, and times dlt's steps."""
     os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
     import dlt
@@ -63,7 +66,7 @@ def measure_pipeline(access: dict[str, str], folder: Path, until: datetime) -> d
     while not journal.passes or not journal.passes["calls"].is_complete:
         source = comagic_source(
             credentials, start_date=FIRST_DAY, until=until, journal=journal, client=client,
-            window_days=1, stop_after_rows=LOAD_PACKAGE_ROWS,
+            window_days=1, stop_after_rows=LOAD_PACKAGE_ROWS, fields=fields,
         )  # fmt: skip
         extract = partial(pipeline.extract, source, loader_file_format=file_format(pipeline))
         steps: tuple[Callable[[], Any], ...] = (extract, pipeline.normalize, pipeline.load)
@@ -184,7 +187,10 @@ def one(way: str, size: int, folder: Path) -> None:
         try:
             access = json.loads(server.stdout.readline()) if server.stdout else {}
             until = FIRST_DAY + timedelta(days=round(size / CALLS_PER_WEEK * 7))
-            measured = (measure_pipeline if way == "pipeline" else measure_script)(access, folder, until)
+            if way == "script":
+                measured = measure_script(access, folder, until)
+            else:
+                measured = measure_pipeline(access, folder, until, "all" if way == "wide" else None)
         finally:
             server.terminate()
     click.echo(json.dumps({**measured, "peak": peak_memory()}))
