@@ -27,7 +27,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
-from comagic.catalog import resources
+from comagic.catalog import reports, resources
 from comagic.check import check as findings
 from comagic.client import DataApiClient, open_client
 from comagic.deadline import Deadline
@@ -168,15 +168,23 @@ def load(
 @cli.command()
 @click.option("--destination", metavar="NAME", help="As for load.")
 @click.option("--max-age-hours", metavar="H", type=float, help="Exit with 1 if the last loaded moment is older.")
+@click.option(
+    "--resource",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="What --max-age-hours is about, as for load; reports only.",
+)
 @click.option("--demo", is_flag=True, help=f"Of the demo's {DEMO_DATABASE}.")
-def status(destination: Optional[str], max_age_hours: Optional[float], demo: bool) -> None:
+def status(destination: Optional[str], max_age_hours: Optional[float], names: Tuple[str, ...], demo: bool) -> None:
     """Show how fresh the destination is: last loaded moment, age, rows, the last run.
 
     It asks the destination and nothing else, so it works on any machine that can read it.
     """
+    wanted = [name for name in chosen_resources(names) if name in reports()]
     pipeline = opened_pipeline(destination, demo)
     ask_first(pipeline)
-    is_fresh = show_status(out, statuses(pipeline.destination, pipeline.dataset_name), max_age_hours)
+    is_fresh = show_status(out, statuses(pipeline.destination, pipeline.dataset_name), max_age_hours, wanted)
     if not is_fresh:
         sys.exit(EXIT_FAILED)
 

@@ -82,16 +82,21 @@ def summary_line(journal: Journal) -> str:
     )
 
 
-def show_status(console: Console, found: Sequence[Status], max_age_hours: Optional[float]) -> bool:
-    """Shows how fresh the destination is; true unless something is older than it may be, or was never loaded."""
+def show_status(
+    console: Console, found: Sequence[Status], max_age_hours: Optional[float], wanted: Collection[str]
+) -> bool:
+    """Shows how fresh the destination is; true unless a wanted report is older than it may be, or was never loaded."""
     if not found:
         console.print("Nothing has been loaded yet.")
         return max_age_hours is None
     is_fresh = True
+    for name in sorted(set(wanted) - {of.resource for of in found}):
+        console.print(f"[bold]{name}[/bold]: never loaded", highlight=False)
+        is_fresh &= max_age_hours is None
     for of in found:
         age = of.age()
         hours = age.total_seconds() / 3600 if age else None
-        too_old = max_age_hours is not None and (hours is None or hours > max_age_hours)
+        too_old = of.resource in wanted and max_age_hours is not None and (hours is None or hours > max_age_hours)
         is_fresh &= not too_old
         up_to = f"{of.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago" if age else "no moment: only periods by hand"
         result = "came to its end" if of.is_complete else "stopped on the way"

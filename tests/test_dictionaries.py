@@ -5,12 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pytest
+import dlt
 
+from comagic import comagic_source
 from comagic.catalog import LIST, dictionaries
 from comagic.columns import flattened
-from comagic.sandbox import Switches
+from comagic.destinations import REPLACE
+from comagic.sandbox import Switches, SyntheticAccount
 from tests.conftest import LONG_AGO, BigQuery, Command, Serve, Warehouse, access_to, expected_calls, recent_account
 
 NAMES = list(dictionaries())
@@ -30,7 +31,7 @@ def rows(place: Path, name: str) -> list[dict[str, Any]]:
     return warehouse._rows(name, dictionaries()[name].primary_key)
 
 
-def test_all_dictionaries_load_and_agree_with_the_account_and_its_calls(
+def test_all_dictionaries_load_typed_and_agree_with_the_account_and_its_calls(
     serve: Serve, command: Command, place: Path
 ) -> None:
     account = recent_account(3)
@@ -55,13 +56,11 @@ def test_all_dictionaries_load_and_agree_with_the_account_and_its_calls(
     for child, key, dictionary in (("tags", "tag_id", "tags"), ("employees", "employee_id", "employees")):
         orphans = f"SELECT {key} FROM calls__{child} WHERE {key} NOT IN (SELECT id FROM {dictionary})"
         assert Warehouse(place).query(orphans) == []
+    check_columns(place)
+    check_a_campaign(place, account)
 
 
-def test_every_column_is_typed_and_every_entry_is_as_the_api_sent_it(
-    serve: Serve, command: Command, place: Path
-) -> None:
-    account = recent_account(1)
-    assert command(**access_to(serve(account)), **ALL).code == 0
+def check_columns(place: Path) -> None:
     for name in NAMES:
         types = Warehouse(place).query(
             "SELECT column_name, data_type FROM information_schema.columns "
@@ -70,6 +69,9 @@ def test_every_column_is_typed_and_every_entry_is_as_the_api_sent_it(
         declared = {of.name: of for of in flattened(dictionaries()[name].fields.values()) if of.type != LIST}
         found = {column: kind for column, kind in types if not column.startswith("_dlt")}
         assert found == {column: DUCKDB_TYPES[of.type] for column, of in declared.items()}, name
+
+
+def check_a_campaign(place: Path, account: SyntheticAccount) -> None:
     (campaign,) = [row for row in rows(place, "campaigns") if row["id"] == 101]
     (sent,) = [entry for entry in account.dictionaries["campaigns"] if entry["id"] == 101]
     assert campaign["name"] == sent["name"]
@@ -80,29 +82,39 @@ def test_every_column_is_typed_and_every_entry_is_as_the_api_sent_it(
     assert members == [(len(account.dictionaries["employees"]),)]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "account"])  # which has its one entry, always
-def test_a_deleted_entry_goes_and_an_empty_dictionary_is_empty(
-    serve: Serve, command: Command, place: Path, name: str
-) -> None:
+def test_deleted_entries_go_and_empty_dictionaries_are_empty(serve: Serve, warehouse: Warehouse) -> None:
+    """All dictionaries in one run, as one may do in code of one's own."""
     account = recent_account(0.01)
-    environment = access_to(serve(account))
-    key = dictionaries()[name].primary_key
-    load = ("--resource", name)
-    assert command(*load, **environment).code == 0
-    assert len(rows(place, name)) == len(account.dictionaries[name]) > 0
-    account.dictionaries[name][0].update({of: None for of in account.dictionaries[name][0] if of != key})
-    gone = account.dictionaries[name].pop() if len(account.dictionaries[name]) > 1 else None
-    assert command(*load, **environment).code == 0
-    found = rows(place, name)
-    assert [row[key] for row in found] == sorted(of[key] for of in account.dictionaries[name])
-    assert gone is None or gone[key] not in [row[key] for row in found]
-    account.dictionaries[name].clear()
-    shown = command(*load, **environment)
-    assert shown.code == 0, shown.err
-    tables = Warehouse(place).query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
-    for (table,) in tables:
-        if table == name or table.startswith(f"{name}__"):
-            assert Warehouse(place).query(f"SELECT count(*) FROM {table}") == [(0,)], table
+    base_url = serve(account).base_url
+    pipeline = dlt.pipeline(
+        "comagic",
+        destination=dlt.destinations.duckdb(str(warehouse.file), supports_transactions=True, replace_strategy=REPLACE),
+        dataset_name="comagic",
+    )
+
+    def load() -> None:
+        pipeline.run(
+            comagic_source(**access).with_resources(*NAMES), loader_file_format="parquet"
+        ).raise_on_failed_jobs()
+        for name, entries in account.dictionaries.items():
+            key = dictionaries()[name].primary_key
+            assert [row[key] for row in warehouse._rows(name, key)] == sorted(of[key] for of in entries), name
+
+    load()
+    for name, entries in account.dictionaries.items():
+        assert entries, name
+        key = dictionaries()[name].primary_key
+        entries[0].update({of: None for of in entries[0] if of != key})  # the API sends null for any list
+        del entries[1:]
+    load()
+    for entries in account.dictionaries.values():
+        entries.clear()
+    load()
+    tables = warehouse.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
+    children = [table for (table,) in tables if table.partition("__")[0] in account.dictionaries and "__" in table]
+    assert "employees__groups" in children
+    for table in children:
+        assert warehouse.query(f"SELECT count(*) FROM {table}") == [(0,)], table
 
 
 def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
@@ -203,11 +215,3 @@ def test_all_resources_on_bigquery(serve: Serve, command: Command, warehouse_in_
         found = [row["id"] for row in warehouse_in_bigquery._rows(name)]
         assert found == sorted(entry["id"] for entry in account.dictionaries[name]), name
     assert len(warehouse_in_bigquery._rows("tags")) == len(account.dictionaries["tags"]) + 1
-
-
-def test_all_of_it_is_in_the_demo(command: Command, place: Path) -> None:
-    shown = command("--demo", "--resource", "all")
-    assert shown.code == 0, shown.err
-    with duckdb.connect(str(place / "comagic_demo.duckdb"), read_only=True) as connection:
-        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    assert {"calls", *NAMES} <= tables
