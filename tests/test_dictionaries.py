@@ -93,9 +93,8 @@ def test_deleted_entries_go_and_empty_dictionaries_are_empty(serve: Serve, wareh
     )
 
     def load() -> None:
-        pipeline.run(
-            comagic_source(**access).with_resources(*NAMES), loader_file_format="parquet"
-        ).raise_on_failed_jobs()
+        source = comagic_source(KeyCredentials(access_token=KEY), base_url).with_resources(*NAMES)
+        pipeline.run(source, loader_file_format="parquet").raise_on_failed_jobs()
         for name, entries in account.dictionaries.items():
             key = dictionaries()[name].primary_key
             assert [row[key] for row in warehouse._rows(name, key)] == sorted(of[key] for of in entries), name
