@@ -7,11 +7,12 @@ from typing import Any
 
 import dlt
 
-from comagic import comagic_source
+from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, dictionaries
 from comagic.columns import flattened
 from comagic.destinations import REPLACE
 from comagic.sandbox import Switches, SyntheticAccount
+from comagic.sandbox.switches import KEY
 from tests.conftest import LONG_AGO, BigQuery, Command, Serve, Warehouse, access_to, expected_calls, recent_account
 
 NAMES = list(dictionaries())
