@@ -21,7 +21,8 @@ class Privacy:
     """What of the personal data is left out or replaced.
 
     Attributes:
-        excluded: names of fields that do not come; `list.field` for one of a list's objects.
+        excluded: names of fields that do not come; `list.field` for one of a list's objects, `resource/field` for one
+            resource alone.
         pseudonymized: names of text fields whose values are replaced, in the same way.
         key: the secret key of the pseudonyms.
     """
@@ -75,7 +76,9 @@ class Privacy:
                     )
 
     def of(self, resource: Resource) -> "Privacy":
-        """What concerns one resource: names of fields stand for those of calls, `resource/field` for another's.
+        """What concerns one resource: `resource/field` is its own, a name alone of every resource that has the field.
+
+        A name alone has to be a field of calls, so that a slip of the pen is told.
 
         Raises:
             ConfigurationError: a name is no field of the resource, its key, or not text and to be replaced.
@@ -95,7 +98,9 @@ class Privacy:
 
 def _concerning(resource: Resource, names: Iterable[str]) -> FrozenSet[str]:
     apart = [name.rpartition("/") for name in names]
-    return frozenset(field for of, _, field in apart if (of or "calls") == resource.name)
+    is_calls = resource.name == "calls"
+    everywhere = {field for of, _, field in apart if not of and (is_calls or _field(resource, field))}
+    return frozenset(everywhere | {field for of, _, field in apart if of == resource.name})
 
 
 def _field(report: Resource, name: str) -> Optional[Field]:

@@ -173,15 +173,18 @@ def test_reports_in_bigquery(serve: Serve, command: Command, warehouse_in_bigque
         assert found == [row["id"] for row in rows_of(account, OTHERS[name])], name
 
 
-def test_personal_data_of_a_report_is_named_with_the_report(
+def test_personal_data_is_left_out_of_every_report_that_has_it(
     serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:
     shown = command(
-        *of_resources("call_legs"),
+        *of_resources("calls", "call_legs", "chats"),
         **access_to(serve(recent_account(1))),
-        SOURCES__COMAGIC__EXCLUDE_FIELDS='["call_legs/contact_phone_number", "contact_full_name"]',
+        SOURCES__COMAGIC__EXCLUDE_FIELDS='["contact_phone_number", "call_legs/employee_full_name"]',
     )
     assert shown.code == 0, shown.err
-    assert "contact_phone_number" not in warehouse._rows("call_legs")[0]
+    for name in ("calls", "call_legs"):
+        assert "contact_phone_number" not in warehouse._rows(name)[0], name
+    assert "employee_full_name" not in warehouse._rows("call_legs")[0]
+    assert "last_answered_employee_full_name" in warehouse._rows("calls")[0]
     shown = command(**access_to(serve(recent_account(1))), SOURCES__COMAGIC__EXCLUDE_FIELDS='["leg/id"]')
     assert (shown.code, "exclude_fields" in shown.err, "leg" in shown.err) == (2, True, True), shown.err
