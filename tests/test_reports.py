@@ -105,16 +105,12 @@ def test_the_demo_has_it_all_and_its_parts_agree(
             assert len(connection.execute(question).fetchall()) <= 3, question
 
 
-@pytest.mark.parametrize("name", ["goals", "offline_messages", "visitor_sessions"])
-def test_what_cannot_be_sorted_comes_in_windows_of_one_page(serve: Serve, name: str) -> None:
+def test_what_cannot_be_sorted_comes_in_windows_of_one_page(serve: Serve) -> None:
     """The API names no order, so a second page could hold anything: shuffled differently for each request here."""
-    report = reports()[name]
+    report = reports()["visitor_sessions"]
     assert not report.fields[report.cursor].sort
     first = datetime(2026, 3, 2)
-    often = {"goals": 4, "offline_messages": 7, "visitor_sessions": 1}[name]
-    account = SyntheticAccount(
-        first_day=first.date(), last_day=(first + timedelta(days=6)).date(), calls_per_day=1_900 * often
-    )
+    account = SyntheticAccount(first_day=first.date(), last_day=(first + timedelta(days=6)).date(), calls_per_day=1_900)
     client = DataApiClient(KeyCredentials(access_token=KEY), serve(account, Switches(shuffled=True)).base_url)
     reader = WindowReader(client, report, [report.primary_key, report.cursor], pendulum.timezone(account.timezone))
     parts = list(reader.read(plan_windows(first, first + timedelta(days=7), 7, report.longest_period_days)))
@@ -165,7 +161,7 @@ def test_status_judges_what_is_to_be_fresh(serve: Serve, command: Command) -> No
 def test_reports_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     account = recent_account(1)
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
-    names = ("call_legs", "visitor_sessions", "chat_messages")
+    names = ("call_legs", "chat_messages")  # others are read by the questions of the data dictionary
     shown = command(*of_resources(*names), **environment)
     assert shown.code == 0, shown.err
     for name in names:
