@@ -35,7 +35,7 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded beside, then put in place, in DuckDB in one transaction. By default
 it would empty the table first, and a reader would find nothing while the load lasts."""
 
-DUCKDB_MEMORY = {"memory_limit": "200MB", "threads": 1, "preserve_insertion_order": False}
+DUCKDB_MEMORY = {"memory_limit": "500MB", "threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
 long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
 
