@@ -45,7 +45,14 @@ from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_c
 from comagic.flat_view import create_flat_view
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
-from comagic.settings import configured_settings, forget_bare_variables, minutes, parse_moment, resolved_resources
+from comagic.settings import (
+    Settings,
+    configured_settings,
+    forget_bare_variables,
+    minutes,
+    parse_moment,
+    resolved_resources,
+)
 from comagic.status import statuses
 from comagic.summary import (
     count_rows,
@@ -145,12 +152,14 @@ def load(
     The first run begins at sources.comagic.start_date. DATE is YYYY-MM-DD or
     "YYYY-MM-DD HH:MM:SS", in the account's time zone.
     """
-    chosen = chosen_resources(names)
+    named = resolved_resources("--resource", names)
     begin, end = chosen_period(since, until)
     journal = Journal()
     with ExitStack() as stack:
         stack.enter_context(told(journal, configured_notifier()))
-        limit = minutes("--max-minutes", max_minutes) if max_minutes is not None else configured_settings().max_minutes
+        settings = configured_settings()
+        chosen = named or list(settings.resources)
+        limit = minutes("--max-minutes", max_minutes) if max_minutes is not None else settings.max_minutes
         access = stack.enter_context(demo_account()) if demo else {}
         client = open_client(
             deadline=Deadline(limit), **{name: access[name] for name in ("credentials", "base_url") if name in access}
@@ -160,7 +169,7 @@ def load(
         ask_first(pipeline)
         refuse_other_shapes(pipeline, [resources()[name] for name in chosen])
         keep_to_this_place(pipeline)
-        load_period(pipeline, client, journal, chosen, begin, end, access)
+        load_period(pipeline, client, journal, settings, chosen, begin, end, access)
     if demo:
         show_next_steps(pipeline)
 
@@ -181,7 +190,8 @@ def status(destination: Optional[str], max_age_hours: Optional[float], names: Tu
 
     It asks the destination and nothing else, so it works on any machine that can read it.
     """
-    wanted = [name for name in chosen_resources(names) if name in reports()]
+    chosen = resolved_resources("--resource", names) or list(configured_settings().resources)
+    wanted = [name for name in chosen if name in reports()]
     pipeline = opened_pipeline(destination, demo)
     ask_first(pipeline)
     is_fresh = show_status(out, statuses(pipeline.destination, pipeline.dataset_name), max_age_hours, wanted)
@@ -256,6 +266,7 @@ def load_period(
     pipeline: Pipeline,
     client: DataApiClient,
     journal: Journal,
+    settings: Settings,
     names: List[str],
     since: Optional[datetime],
     until: Optional[datetime],
@@ -267,7 +278,6 @@ def load_period(
         ComagicError: what ended the load before; what was loaded until then is kept and shown.
     """
     began = time.monotonic()
-    settings = configured_settings()
     package_rows = settings.load_package_rows
     tables: Counter[str] = Counter()
     added: List[str] = []
@@ -328,11 +338,6 @@ def told(journal: Journal, notifier: Notifier) -> Iterator[None]:
         raise
     if notifier.on_success:
         tell("succeeded", "")
-
-
-def chosen_resources(names: Tuple[str, ...]) -> List[str]:
-    """The resources that --resource names, or the configuration where it names none."""
-    return resolved_resources("--resource", names) if names else list(configured_settings().resources)
 
 
 def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[datetime], Optional[datetime]]:

@@ -68,6 +68,13 @@ def test_a_failure_is_told_in_the_sentence_that_a_person_would_read(serve: Serve
     assert "Give the user of this key the right" in message["text"]
 
 
+def test_a_wrong_setting_is_told_too(serve: Serve, command: Command, hook: Hook) -> None:
+    access = access_to(serve(), SOURCES__COMAGIC__LOOKBACK_DAYS="0")
+    assert command(**access, NOTIFICATIONS__WEBHOOK_URL=hook.url).code == 2
+    ((_, message),) = hook.messages
+    assert message["text"].startswith("CoMagic load failed. sources.comagic.lookback_days")
+
+
 def test_a_success_is_told_only_if_wanted(serve: Serve, command: Command, hook: Hook) -> None:
     access = access_to(serve(recent_account()))
     assert command(**access, NOTIFICATIONS__WEBHOOK_URL=hook.url).code == 0
