@@ -15,7 +15,7 @@ from dlt.common.typing import TDataItems, TSecretStrValue
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
-from comagic.catalog import LIST, Dictionary, Field, Report, dictionaries, reports
+from comagic.catalog import LIST, Dictionary, Field, Report, Resource, dictionaries, reports
 from comagic.client import DataApiClient
 from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
@@ -151,16 +151,7 @@ def report_resource(
             "strategy": "upsert",
             "skip_unchanged_rows": settings.skip_unchanged_rows,
         },
-        columns={
-            **columns([*(report.fields[name] for name in selected), *report.computed.values()], report.primary_key),
-            **described(ROOT_COLUMNS),
-        },
-        nested_hints={
-            name: _child_hints(report.fields[name], privacy) for name in selected if report.fields[name].type == LIST
-        },
-        additional_table_hints=_table_description(report.description),
-        # A value that does not fit its column stops the load: a silent second column would hide it.
-        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+        **_declared(report, selected, privacy),
     )
     # The merge joins by the key, of which BigQuery reads only the blocks that it needs where the table is clustered.
     return bigquery_adapter(
@@ -248,25 +239,24 @@ def dictionary_resource(
         yield rows
 
     resource = dlt.resource(entries, name=dictionary.name, primary_key=dictionary.primary_key, selected=False)
-    resource.apply_hints(
-        write_disposition="replace",
-        columns={
-            **columns(
-                [_kept(dictionary.fields[name], privacy) for name in selected],
-                dictionary.primary_key,
-            ),
+    # Not by bigquery_adapter: without a partition or clusters it hands on no columns, which dlt takes as "none".
+    resource.apply_hints(write_disposition="replace", **_declared(dictionary, selected, privacy))
+    return resource
+
+
+def _declared(resource: Resource, selected: Sequence[str], privacy: Privacy) -> Dict[str, Any]:
+    """Hints that say what the catalog says: columns, child tables, descriptions."""
+    kept = [_kept(resource.fields[name], privacy) for name in selected]
+    return {
+        "columns": {
+            **columns([*kept, *resource.computed.values()], resource.primary_key),
             **described(ROOT_COLUMNS),
         },
-        nested_hints={
-            name: _child_hints(dictionary.fields[name], privacy)
-            for name in selected
-            if dictionary.fields[name].type == LIST
-        },
-        # Not by bigquery_adapter: without a partition or clusters it hands on no columns, which dlt takes as "none".
-        additional_table_hints=_table_description(dictionary.description),
-        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
-    )
-    return resource
+        "nested_hints": {of.name: _child_hints(of) for of in kept if of.type == LIST},
+        "additional_table_hints": _table_description(resource.description),
+        # A value that does not fit its column stops the load: a silent second column would hide it.
+        "schema_contract": {"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+    }
 
 
 def _table_description(text: str) -> Dict[str, Any]:
@@ -275,18 +265,17 @@ def _table_description(text: str) -> Dict[str, Any]:
 
 
 def _kept(of: Field, privacy: Privacy) -> Field:
-    """A field without those of its object's fields that are left out."""
+    """A field without those of its objects' fields that are left out."""
     return replace(
         of, children={name: child for name, child in of.children.items() if not privacy.excludes(f"{of.name}.{name}")}
     )
 
 
-def _child_hints(of: Field, privacy: Privacy) -> Any:
+def _child_hints(of: Field) -> Any:
     """Hints of a list's child table; its rows are found by the row that they belong to, so it is clustered by that."""
-    fields = [of.items] if of.items else list(of.children.values())
-    kept = [child for child in fields if not privacy.excludes(f"{of.name}.{child.name}")]
+    fields = [of.items] if of.items else of.children.values()
     return dlt.mark.make_nested_hints(
-        columns={**columns(kept), **described(CHILD_COLUMNS)},
+        columns={**columns(fields), **described(CHILD_COLUMNS)},
         additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
             **_table_description(of.description),
             "x-bigquery-cluster-columns": ["_dlt_root_id"],
