@@ -1,8 +1,9 @@
 """Where to load: the destination by its name, with what each of them needs to be loaded well."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, cast
+from typing import Any, Dict, Iterator, List, Optional, Sequence, cast
 
 import dlt
 from dlt import Pipeline
@@ -111,28 +112,13 @@ def ask_first(pipeline: Pipeline) -> None:
     Raises:
         ConfigurationError: a dataset is in another location than the one that is configured.
     """
-    if pipeline.destination.destination_type != BIGQUERY:
-        return
-    from google.api_core.exceptions import NotFound
-    from google.cloud.bigquery import DEFAULT_RETRY
-
-    client: Any = pipeline.destination_client()
-    patience = {
-        "retry": DEFAULT_RETRY.with_deadline(client.config.retry_deadline),
-        "timeout": client.config.http_timeout,
-    }
-    with client:
-        name = client.sql_client.fully_qualified_dataset_name(quote=False)
-        try:
-            found = client.sql_client.native_connection.get_dataset(name, **patience)
-        except NotFound:
-            return
-    wanted = client.config.location
-    if found.location and found.location.upper() != wanted.upper():
-        raise ConfigurationError(
-            f"destination.bigquery.location: it says {wanted}, and the dataset {name} is in {found.location}, for "
-            f"good. Set it to {found.location}, or delete the dataset."
-        )
+    with _bigquery(pipeline) as bigquery:
+        found = bigquery.found("get_dataset") if bigquery else None
+        if bigquery and found and found.location and found.location.upper() != bigquery.location.upper():
+            raise ConfigurationError(
+                f"destination.bigquery.location: it says {bigquery.location}, and the dataset {bigquery.dataset} is in "
+                f"{found.location}, for good. Set it to {found.location}, or delete the dataset."
+            )
 
 
 def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource]) -> None:
@@ -143,27 +129,55 @@ def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource]) -> None:
     Raises:
         ConfigurationError: a column has another type, so the table is not one that this pipeline made.
     """
-    if pipeline.destination.destination_type != BIGQUERY:
-        return
-    from google.api_core.exceptions import NotFound
-
-    client: Any = pipeline.destination_client()
-    with client:
-        dataset = client.sql_client.fully_qualified_dataset_name(quote=False)
-        for report in wanted:
-            try:
-                table = client.sql_client.native_connection.get_table(f"{dataset}.{report.name}")
-            except NotFound:
-                continue
-            declared = {**report.fields, **report.computed}
-            for column in table.schema:
+    with _bigquery(pipeline) as bigquery:
+        if bigquery is None:
+            return
+        for resource in wanted:
+            table = bigquery.found("get_table", f".{resource.name}")
+            declared = {**resource.fields, **resource.computed}
+            for column in table.schema if table else ():
                 types = BIGQUERY_TYPES[declared[column.name].type] if column.name in declared else (column.field_type,)
                 if column.field_type not in types or column.mode == "REPEATED":
                     raise ConfigurationError(
-                        f"The table {dataset}.{report.name} has another shape: {column.name} is {column.mode} "
-                        f"{column.field_type} there, and {types[0]} here. Was it made by something else? Rename it, or "
-                        "load into another dataset: dataset_name in .dlt/config.toml."
+                        f"The table {bigquery.dataset}.{resource.name} has another shape: {column.name} is "
+                        f"{column.mode} {column.field_type} there, and {types[0]} here. Was it made by something "
+                        "else? Rename it, or load into another dataset: dataset_name in .dlt/config.toml."
                     )
+
+
+class _BigQuery:
+    """Questions to BigQuery itself, beside dlt, each within `destination.bigquery.retry_deadline`."""
+
+    def __init__(self, client: Any) -> None:
+        from google.cloud.bigquery import DEFAULT_RETRY
+
+        self.location = client.config.location
+        self.dataset = client.sql_client.fully_qualified_dataset_name(quote=False)
+        self._connection = client.sql_client.native_connection
+        self._patience = {
+            "retry": DEFAULT_RETRY.with_deadline(client.config.retry_deadline),
+            "timeout": client.config.http_timeout,
+        }
+
+    def found(self, method: str, name: str = "") -> Any:
+        """What `get_dataset` or `get_table` finds under the dataset's name with `name` added; None if nothing."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return getattr(self._connection, method)(self.dataset + name, **self._patience)
+        except NotFound:
+            return None
+
+
+@contextmanager
+def _bigquery(pipeline: Pipeline) -> Iterator[Optional[_BigQuery]]:
+    """A connection for questions; None where the destination is another."""
+    if pipeline.destination.destination_type != BIGQUERY:
+        yield None
+        return
+    client: Any = pipeline.destination_client()
+    with client:
+        yield _BigQuery(client)
 
 
 def file_format(pipeline: Pipeline) -> Any:

@@ -123,7 +123,7 @@ class Journal:
     @property
     def first_error(self) -> Optional[ComagicError]:
         """What ended a pass before its end, if anything did."""
-        return next((of.stopped for of in self.passes.values() if of.stopped), None)
+        return self.first_error_but(())
 
     @property
     def differences(self) -> List[WindowResult]:

@@ -80,9 +80,10 @@ class WindowReader:
         self._report = report
         self._fields = list(fields)
         self._zone = zone
+        self._is_sorted = report.fields[report.cursor].sort
         # Without an order, a second page may hold anything: then a window has to come in one.
-        self._most_rows = min(most_rows, CEILING if report.fields[report.cursor].sort else MAX_LIMIT)
-        self._reachable = CEILING if report.fields[report.cursor].sort else MAX_LIMIT
+        self._reachable = CEILING if self._is_sorted else MAX_LIMIT
+        self._most_rows = min(most_rows, self._reachable)
         self._loaded: Set[Any] = set()
 
     def read(self, windows: Sequence[Window]) -> Iterator[Union[List[Row], WindowResult]]:
@@ -158,7 +159,7 @@ class WindowReader:
             "date_till": asked_end(window, self._zone).strftime(API_TIME),
             "fields": self._fields,
         }
-        if self._report.fields[self._report.cursor].sort:
+        if self._is_sorted:
             params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
         return params
 
