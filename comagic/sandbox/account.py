@@ -25,6 +25,7 @@ from comagic.sandbox.vocabulary import (
     TAGGER,
     TAGS,
     WEEKDAYS,
+    extension,
 )
 
 HOUR = timedelta(hours=1)
@@ -284,7 +285,7 @@ def make_call(entry: Entry, seed: int) -> Call:
         "last_talked_employee_full_name": answered[1],
         "first_talked_employee_id": answered[0],
         "first_talked_employee_full_name": answered[1],
-        "operator_phone_number": None if lost else str(100 + employee_id % 50),
+        "operator_phone_number": None if lost else extension(employee_id),
         "scenario_name": scenario,
         "scenario_id": scenario_id,
         "site_domain_name": site,

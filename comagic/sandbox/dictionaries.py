@@ -3,7 +3,18 @@
 from typing import Any, Callable, Dict, List, Mapping
 
 from comagic.catalog import LIST, OBJECT, Field, dictionaries
-from comagic.sandbox.vocabulary import CAMPAIGNS, CHANNEL, EMPLOYEES, REGIONS, SCENARIOS, SEGMENTS, SITES, TAGGER, TAGS
+from comagic.sandbox.vocabulary import (
+    CAMPAIGNS,
+    CHANNEL,
+    EMPLOYEES,
+    REGIONS,
+    SCENARIOS,
+    SEGMENTS,
+    SITES,
+    TAGGER,
+    TAGS,
+    extension,
+)
 
 Entry = Dict[str, Any]
 
@@ -125,8 +136,8 @@ def _employees() -> List[Entry]:
             "schedule_id": SCHEDULE[0],
             "schedule_name": SCHEDULE[1],
             "groups": [{"group_id": GROUP[0], "group_name": GROUP[1]}],
-            "phone_numbers": [{"phone_id": employee_id, "phone_number": _extension(employee_id), "status": "active"}],
-            "extension": {"extension_phone_number": _extension(employee_id), "extension_queue_enabled": False},
+            "phone_numbers": [{"phone_id": employee_id, "phone_number": extension(employee_id), "status": "active"}],
+            "extension": {"extension_phone_number": extension(employee_id), "extension_queue_enabled": False},
             "operator": {
                 "operator_position_id": POSITION[0],
                 "operator_position_name": POSITION[1],
@@ -137,17 +148,9 @@ def _employees() -> List[Entry]:
     ]
 
 
-def _extension(employee_id: int) -> str:
-    return str(100 + employee_id % 50)
-
-
-def _phone(employee_id: int) -> Entry:
-    return {"employee_id": employee_id, "employee_phone_number": _extension(employee_id)}
-
-
 def _group_employees() -> List[Entry]:
-    members = [{"employee_id": key, "employee_full_name": name} for key, name in EMPLOYEES]
-    numbers = [{**_phone(key), "employee_full_name": name, "available": True} for key, name in EMPLOYEES]
+    members: List[Entry] = [{"employee_id": key, "employee_full_name": name} for key, name in EMPLOYEES]
+    numbers = [{**of, "employee_phone_number": extension(of["employee_id"]), "available": True} for of in members]
     return [{"id": GROUP[0], "name": GROUP[1], "members": members, "phone_numbers": numbers, "queue_enabled": True}]
 
 

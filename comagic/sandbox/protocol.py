@@ -6,10 +6,11 @@ sorted and filtered by, and which fields exist, comes from the catalog.
 
 import operator
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import orjson
 import pendulum
@@ -250,50 +251,44 @@ class Protocol:
             "minute_reset": int(self._spent[0] + 60 - self._clock()) + 1 if used else 60,
         }
 
-    # Dictionaries
+    # Rows
 
     def _dictionary(self, dictionary: Dictionary, params: Dict[str, Any]) -> Tuple[List[Call], int]:
         _refuse_unknown(params)
-        limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-        offset = _number(params, "offset", 0, 0, MAX_OFFSET)
-        fields = _fields(dictionary, params.get("fields"))
-        sort = _sort(dictionary, params.get("sort"))
-        accepts = _filter(dictionary, params["filter"]) if params.get("filter") else None
-        found = [of for of in self.account.dictionaries[dictionary.name] if accepts is None or accepts(of)]
-        _order(found, sort)
-        rows = [{name: of[name] for name in fields} for of in found[offset : offset + limit]]
-        return rows, len(found) + self.switches.total_extra
-
-    # Reports
+        asked = Asked.of(dictionary, params)
+        return self._answered(asked, [of for of in self.account.dictionaries[dictionary.name] if asked.accepts(of)])
 
     def _report(self, report: Report, params: Dict[str, Any]) -> Tuple[List[Call], int]:
         _refuse_unknown(params, "date_from", "date_till", "include_ongoing_calls")
-        limit = _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-        offset = _number(params, "offset", 0, 0, MAX_OFFSET)
-        if report.name != "calls":
-            return self._derived(report, params, offset, limit)
         ongoing = params.get("include_ongoing_calls", False)
         if not isinstance(ongoing, bool):
             raise RefusedError("data_type_error", field="include_ongoing_calls", value=ongoing)
-        fields = _fields(report, params.get("fields"))
-        sort = _sort(report, params.get("sort"))
-        accepts = _filter(report, params["filter"]) if params.get("filter") else None
+        asked = Asked.of(report, params)
         start, end = self._period(report, params)
-        rows, total = self._page(start, end, ongoing, sort, accepts, offset, limit)
-        return [self._projected(row, fields) for row in rows], total + self.switches.total_extra
+        now = self.present()
+        if report.name == "calls" and asked.sort == [("start_time", False)] and not asked.filter:
+            # the order in which calls are made: no need to make all
+            rows = self.account.calls(start, end, now, ongoing, asked.offset, asked.limit)
+            return self._shown(asked, rows), self.account.count(start, end, now, ongoing) + self.switches.total_extra
+        calls = self.account.calls(start, end, now, ongoing)
+        rows = calls if report.name == "calls" else (row for call in calls for row in derived(report, call))
+        found = [row for row in rows if asked.accepts(row)]
+        if not asked.sort and self.switches.shuffled:
+            Random(asked.offset).shuffle(found)  # noqa: S311  (no documented order: not even the same for two pages)
+        return self._answered(asked, found)
 
-    def _derived(self, report: Report, params: Dict[str, Any], offset: int, limit: int) -> Tuple[List[Call], int]:
-        """A report whose rows are made from calls."""
-        fields, sort = _fields(report, params.get("fields")), _sort(report, params.get("sort"))
-        accepts = _filter(report, params["filter"]) if params.get("filter") else None
-        start, end = self._period(report, params)
-        rows = [row for call in self.account.calls(start, end, self.present()) for row in derived(report, call)]
-        found = [row for row in rows if accepts is None or accepts(row)]
-        if not sort and self.switches.shuffled:
-            Random(offset).shuffle(found)  # noqa: S311
-        _order(found, sort)
-        shown = [{name: row[name] for name in fields} for row in found[offset : offset + limit]]
-        return shown, len(found) + self.switches.total_extra
+    def _answered(self, asked: "Asked", found: List[Call]) -> Tuple[List[Call], int]:
+        """A page of what was found, in the order that was asked for, and how much it is."""
+        _order(found, asked.sort)
+        page = found[asked.offset : asked.offset + asked.limit]
+        return self._shown(asked, page), len(found) + self.switches.total_extra
+
+    def _shown(self, asked: "Asked", rows: Iterable[Call]) -> List[Call]:
+        shown = [{name: row[name] for name in asked.fields} for row in rows]
+        if self.switches.undocumented_key:
+            for row in shown:
+                row[self.switches.undocumented_key] = len(row)
+        return shown
 
     def _period(self, report: Report, params: Mapping[str, Any]) -> Tuple[datetime, datetime]:
         """The period as the half-open range that it means under the bounds switched on."""
@@ -306,33 +301,31 @@ class Protocol:
         start += SECOND if bounds[0] == "(" else timedelta()
         return start, end + (SECOND if bounds[1] == "]" else timedelta())
 
-    def _page(
-        self,
-        start: datetime,
-        end: datetime,
-        ongoing: bool,
-        sort: List[Tuple[str, bool]],
-        accepts: Optional[Callable[[Call], bool]],
-        offset: int,
-        limit: int,
-    ) -> Tuple[List[Call], int]:
-        now = self.present()
-        if (
-            sort == [("start_time", False)] and accepts is None
-        ):  # the order in which calls are made: no need to make all
-            rows = self.account.calls(start, end, now, ongoing, offset, limit)
-            return list(rows), self.account.count(start, end, now, ongoing)
-        found = [call for call in self.account.calls(start, end, now, ongoing) if accepts is None or accepts(call)]
-        if not sort and self.switches.shuffled:
-            Random(offset).shuffle(found)  # noqa: S311  (no documented order: not even the same for two pages)
-        _order(found, sort)
-        return found[offset : offset + limit], len(found)
 
-    def _projected(self, row: Call, fields: List[str]) -> Call:
-        projected = {name: row[name] for name in fields}
-        if self.switches.undocumented_key:
-            projected[self.switches.undocumented_key] = row["talk_duration"] % 7
-        return projected
+@dataclass(frozen=True)
+class Asked:
+    """What a request for rows asks for beside its period."""
+
+    offset: int
+    limit: int
+    fields: List[str]
+    sort: List[Tuple[str, bool]]
+    filter: Optional[Callable[[Call], bool]]
+
+    @classmethod
+    def of(cls, resource: Resource, params: Mapping[str, Any]) -> "Asked":
+        """Reads the parameters."""
+        return cls(
+            _number(params, "offset", 0, 0, MAX_OFFSET),
+            _number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
+            _fields(resource, params.get("fields")),
+            _sort(resource, params.get("sort")),
+            _filter(resource, params["filter"]) if params.get("filter") else None,
+        )
+
+    def accepts(self, row: Call) -> bool:
+        """True if the filter lets the row through."""
+        return self.filter is None or self.filter(row)
 
 
 def _order(rows: List[Call], sort: List[Tuple[str, bool]]) -> None:

@@ -59,3 +59,8 @@ HOURS = tuple(share / sum(_SHAPE) for share in _SHAPE)
 """Share of a day's calls in each of its hours."""
 WEEKDAYS = (1.1, 1.05, 1.0, 1.0, 0.95, 0.7, 0.55)
 """Calls of each weekday, Monday first, against an average working day."""
+
+
+def extension(employee_id: int) -> str:
+    """The short number of an employee."""
+    return str(100 + employee_id % 50)
