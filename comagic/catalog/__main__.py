@@ -81,7 +81,7 @@ def data_dictionary() -> str:
         "## What was loaded\n",
         _table(TABLE, DESCRIPTION, "none; `_dlt_load_id` is in `_dlt_loads.load_id`", FIELDS),
     ]
-    parts += ["## Questions\n\nThey run in DuckDB and in BigQuery; the second needs `--resource all`.\n"]
+    parts += ["## Questions\n\nThey run in DuckDB and in BigQuery; the second to the fourth need `--resource all`.\n"]
     parts += [f"### {title}\n\n```sql\n{sql}\n```\n" for title, sql in QUESTIONS]
     return "\n".join(parts)
 
