@@ -10,6 +10,7 @@ from dlt.common.destination import Destination
 from dlt.common.schema import Schema
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
+from comagic.destinations import is_file_to_be
 from comagic.exceptions import ComagicError
 
 Descriptions = Dict[str, Tuple[str, Dict[str, str]]]
@@ -29,10 +30,13 @@ def bring_descriptions(destination: Destination[Any, Any], dataset_name: str) ->
     Raises:
         ComagicError: nothing was loaded yet, or the destination has no descriptions.
     """
+    nothing = ComagicError("Nothing has been loaded yet, so there is nothing to describe.")
+    if is_file_to_be(destination, dataset_name):
+        raise nothing
     dataset = dlt.dataset(destination, dataset_name)
     with dataset.sql_client as client:
         if not client.has_dataset():
-            raise ComagicError("Nothing has been loaded yet, so there is nothing to describe.")
+            raise nothing
         known = described_tables(dataset.schema)
         if destination.destination_type == "dlt.destinations.bigquery":
             return [name for name, of in known.items() if _describe_in_bigquery(client, name, *of)]

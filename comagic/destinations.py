@@ -180,6 +180,12 @@ def _bigquery(pipeline: Pipeline) -> Iterator[Optional[_BigQuery]]:
         yield _BigQuery(client)
 
 
+def is_file_to_be(destination: Destination[Any, Any], dataset_name: str) -> bool:
+    """True for a DuckDB file that does not exist: to ask it would make one."""
+    credentials = destination.configuration(destination.spec()._bind_dataset_name(dataset_name)).credentials
+    return isinstance(credentials, DuckDbCredentials) and not Path(credentials.database).exists()
+
+
 def file_format(pipeline: Pipeline) -> Any:
     """Parquet for DuckDB, where dlt's default is a hundred times slower; dlt's choice elsewhere."""
     return "parquet" if pipeline.destination.destination_name == "duckdb" else None

@@ -6,6 +6,7 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
+from comagic.destinations import is_file_to_be
 from comagic.exceptions import ComagicError
 
 TABLES = {"view": "calls_flat", "calls": "calls", "tags": "calls__tags"}
@@ -37,12 +38,13 @@ def create_flat_view(destination: Destination[Any, Any], dataset_name: str) -> s
     Raises:
         ComagicError: there are no calls with tags yet, so there is nothing to see.
     """
+    nothing = ComagicError("There is no table of calls, or none of their tags, yet: load first, then make the view.")
+    if is_file_to_be(destination, dataset_name):
+        raise nothing
     with dlt.dataset(destination, dataset_name).sql_client as client:
         named = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
         try:
             client.execute_sql(STATEMENT.format(**named))
         except DestinationUndefinedEntity:
-            raise ComagicError(
-                "There is no table of calls, or none of their tags, yet: load first, then make the view."
-            ) from None
+            raise nothing from None
     return named["view"]

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any, List, Optional
 
 import dlt
 from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
+from comagic.destinations import is_file_to_be
 from comagic.load_windows import TABLE
 
 FRESHNESS = """
@@ -61,7 +60,7 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
         dataset_name: the dataset.
     """
     found = []
-    if _is_file_to_be(destination, dataset_name):
+    if is_file_to_be(destination, dataset_name):
         return []
     with dlt.dataset(destination, dataset_name).sql_client as client:
         windows = client.make_qualified_table_name(TABLE)
@@ -78,9 +77,3 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
                 Status(resource, loaded_up_to, rows, last_read_at, window_end >= period_end, announced - received)
             )
     return found
-
-
-def _is_file_to_be(destination: Destination[Any, Any], dataset_name: str) -> bool:
-    """True for a DuckDB file that does not exist: to ask it would make one."""
-    credentials = destination.configuration(destination.spec()._bind_dataset_name(dataset_name)).credentials
-    return isinstance(credentials, DuckDbCredentials) and not Path(credentials.database).exists()

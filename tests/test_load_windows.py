@@ -73,6 +73,7 @@ def test_status_of_nothing(command: Command, place: Path) -> None:
     shown = command("status")
     assert (shown.code, "Nothing has been loaded yet" in shown.out) == (0, True)
     assert command("status", "--max-age-hours", "24").code == 1
+    assert [command(name).code for name in ("view", "describe")] == [1, 1]
     assert list(place.glob("*.duckdb")) == [], "a question must not make a file"
 
 
