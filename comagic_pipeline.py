@@ -171,7 +171,7 @@ def load(
         keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, settings, chosen, begin, end, access)
     if demo:
-        show_next_steps(pipeline)
+        show_next_steps(pipeline, "calls" in chosen)
 
 
 @cli.command()
@@ -369,9 +369,10 @@ def demo_account() -> Iterator[Dict[str, Any]]:
         }
 
 
-def show_next_steps(pipeline: Pipeline) -> None:
-    """Shows what the demo's rows are good for, and what to do next."""
-    show_answer(out, pipeline)
+def show_next_steps(pipeline: Pipeline, with_calls: bool) -> None:
+    """Shows what the demo's calls are good for, and what to do next."""
+    if with_calls:
+        show_answer(out, pipeline)
     out.print("\nRun it again: only what is new or may have changed is read. Then your own account:")
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"

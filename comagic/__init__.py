@@ -6,7 +6,7 @@ dlt, which does the schema, the child tables, the state and the merge.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Union
 
 import dlt
@@ -15,7 +15,7 @@ from dlt.common.typing import TDataItems, TSecretStrValue
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
-from comagic.catalog import LIST, Dictionary, Field, Report, Resource, dictionaries, reports
+from comagic.catalog import DAY, LIST, Dictionary, Field, Report, Resource, dictionaries, reports
 from comagic.client import DataApiClient
 from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
@@ -23,7 +23,7 @@ from comagic.exceptions import ComagicError, ConfigurationError
 from comagic.journal import Journal
 from comagic.load_windows import declare_load_windows, load_window
 from comagic.privacy import Privacy
-from comagic.reading import WindowReader, WindowResult, read_dictionary
+from comagic.reading import WindowReader, WindowResult, every_parameters, read_dictionary
 from comagic.rows import RowShaper
 from comagic.settings import (
     BASE_URL,
@@ -146,18 +146,22 @@ def report_resource(
         # upsert, not delete-insert: one MERGE a table, so no reader sees a hole and a crash between two statements
         # leaves none, where a delete-insert that died in between left 0 of 5 rows. It wants each key once in a load
         # package, which WindowReader keeps. Statements and bytes of a day: comagic/README.md, Cost.
-        write_disposition={
+        # Where what a row is about can change, with a merge key, upsert would leave the old row beside the new one.
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"}
+        if report.merge_key
+        else {
             "disposition": "merge",
             "strategy": "upsert",
             "skip_unchanged_rows": settings.skip_unchanged_rows,
         },
+        merge_key=list(report.merge_key) or None,
         **_declared(report, selected, privacy),
     )
     # The merge joins by the key, of which BigQuery reads only the blocks that it needs where the table is clustered.
     return bigquery_adapter(
         resource,
         partition="partition_date",
-        cluster=report.primary_key,
+        cluster=list(report.merge_key) or report.primary_key,
         partition_expiration_days=settings.partition_expiration_days,
     )
 
@@ -181,23 +185,22 @@ def load_report(
     now = to_wall(pendulum.now("UTC"), zone)
     end = min(until, now) if until else now
     unfinished = UnfinishedPass(dlt.current.resource_state(report.name), since, until)
-    begin = since or settings.start
-    if cursor is not None:
-        if cursor.start_value is not None:
-            begin = day_start(to_wall(cursor.start_value, zone) - settings.lookback)
-        cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
     reached = cursor.last_value if cursor is not None else None
-    if stopped_at := unfinished.stopped_at:
-        begin = to_wall(stopped_at, zone)
+    begin = _first_moment(report, settings, zone, since, reached, unfinished.stopped_at)
+    if cursor is not None:
+        cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
 
     package_rows = settings.load_package_rows or CEILING
-    reader = WindowReader(client, report, selected, zone, package_rows)
     shaper = RowShaper(report, zone, settings.privacy.of(report))
     windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
     notes = journal or Journal()
-    notes.plan(report.name, begin, end, len(windows), goes_on=stopped_at is not None)
+    goes_on = unfinished.stopped_at is not None
+    notes.plan(report.name, begin, end, len(windows), goes_on)
     loaded = 0
     try:
+        parameters = every_parameters(client, report)
+        notes.plan(report.name, begin if parameters else end, end, len(windows) * len(parameters), goes_on)
+        reader = WindowReader(client, report, selected, zone, package_rows, parameters)
         for part in reader.read(windows):
             if not isinstance(part, WindowResult):
                 yield shaper.shape(part)
@@ -205,18 +208,37 @@ def load_report(
             yield load_window(part, end, cursor is not None, zone)
             notes.finish(part)
             loaded += part.loaded
-            is_last = part.window.end >= end
-            instant = to_instant(part.window.end, zone)
+            is_last = part.reached >= end
+            instant = to_instant(part.reached, zone)
             if cursor is not None:
                 reached = max(reached, instant) if reached else instant
                 cursor.advance(reached)
             unfinished.note(None if is_last else instant)
-            if settings.load_package_rows and loaded >= package_rows and not is_last:
+            is_whole = part.reached >= part.window.end  # else the next run would begin where this one did
+            if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
                 return
     except ComagicError as error:
         if journal is None:
             raise
         journal.stop(report.name, error)
+
+
+def _first_moment(
+    report: Report,
+    settings: Settings,
+    zone: tzinfo,
+    since: Optional[datetime],
+    reached: Optional[datetime],
+    stopped_at: Optional[datetime],
+) -> datetime:
+    """The wall time at which to begin: where a pass stopped, or at `since`, or the lookback before what was reached."""
+    if stopped_at:
+        begin = to_wall(stopped_at, zone)
+    elif since or reached is None:
+        begin = since or settings.start
+    else:
+        begin = day_start(to_wall(reached, zone) - settings.lookback)
+    return day_start(begin) if report.fields[report.cursor].type == DAY else begin
 
 
 def dictionary_resource(

@@ -94,14 +94,14 @@ def page_of(method: str, result: Result) -> Page:
 
 
 def wall_time_of(method: str, row: Mapping[str, Any], name: str) -> datetime:
-    """The wall time in a field of a row, or of an object in one of its lists.
+    """The wall time in a field of a row, or of an object in one of its lists; a day's first second for a day.
 
     Raises:
-        BadAnswerError: it is missing, or not `YYYY-MM-DD HH:MM:SS`.
+        BadAnswerError: it is missing, or neither `YYYY-MM-DD HH:MM:SS` nor `YYYY-MM-DD`.
     """
     text = row.get(name)
     try:
-        if isinstance(text, str) and len(text) == len("YYYY-MM-DD HH:MM:SS"):
+        if isinstance(text, str) and len(text) in (len("YYYY-MM-DD HH:MM:SS"), len("YYYY-MM-DD")):
             return datetime.fromisoformat(text)
     except ValueError:
         pass

@@ -73,7 +73,7 @@ class Journal:
     def finish(self, result: WindowResult) -> None:
         """Notes a finished window."""
         current = self.passes[result.resource]
-        current.position = result.window.end
+        current.position = result.reached
         current.finished += 1
         current.planned = current.finished + result.waiting
         current.rows += result.loaded

@@ -58,7 +58,6 @@ class Privacy:
         Raises:
             ConfigurationError: a name is no field of the report, or one that cannot be left out or replaced.
         """
-        needed = (report.primary_key, report.cursor)
         for setting, names in (("exclude_fields", self.excluded), ("pseudonymize_fields", self.pseudonymized)):
             for name in sorted(names):
                 of = _field(report, name)
@@ -67,7 +66,7 @@ class Privacy:
                         f"sources.comagic.{setting}: {report.name} has no field {name!r}; the fields are listed in "
                         f"comagic/catalog ({report.name}.yaml), those of a list's objects are written list.field."
                     )
-                if name in needed:
+                if name in report.needed:
                     raise ConfigurationError(f"sources.comagic.{setting}: {name} is needed, rows are told by it.")
                 if setting == "pseudonymize_fields" and (of.items or of).type != "text":
                     raise ConfigurationError(

@@ -7,15 +7,17 @@ page before, a reading that shows any sign of movement is followed by another, a
 
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
-from datetime import tzinfo
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, tzinfo
+from hashlib import sha256
 from math import ceil
-from typing import Any, Dict, Generator, Iterator, List, Sequence, Set, Union
+from typing import Any, Dict, Generator, Iterator, List, Mapping, Sequence, Set, Union
 
 from dlt.common import logger
+from dlt.common.json import json
 
 from comagic.answers import Page, wall_time_of
-from comagic.catalog import Dictionary, Report, Resource
+from comagic.catalog import Dictionary, Report, Resource, dictionaries
 from comagic.client import DataApiClient
 from comagic.exceptions import BadAnswerError, WindowTooDenseError
 from comagic.rows import Row
@@ -27,6 +29,8 @@ OVERLAP = 1
 """Rows of the page before with which a page begins."""
 SPLIT_SHARE = 0.9
 """Share of the rows allowed that the parts of a split window aim at: calls are not spread evenly."""
+KEY_DIGITS = 32
+"""Length of a key that is made."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,22 @@ class WindowResult:
     """A finished window, for the progress, the summary and the reconciliation.
 
     Attributes:
-        resource: name of the resource.
+        resource: name of the report.
         window: the window.
+        parameters: what else was asked for: the site, say.
+        reached: wall time up to which everything is read now; before the window's end if other parameters are to come.
         announced: rows that the API said the request has, the second on either side of the window included.
         received: different rows that came for the same request; less than announced if the API miscounted or lost some.
         loaded: rows handed to dlt: those of the window itself, once each.
         requests: calls of the API that it took.
         seconds: time that it took, what dlt did with the rows meanwhile included.
-        waiting: windows of the period that are still to be read.
+        waiting: windows of the period that are still to be read, once for each set of parameters.
     """
 
     resource: str
     window: Window
+    parameters: Mapping[str, Any]
+    reached: datetime
     announced: int
     received: int
     loaded: int
@@ -71,15 +79,23 @@ class WindowReader:
         fields: names of the fields to ask for.
         zone: the account's zone.
         most_rows: split a window with more rows than this, if it can be split; at most the API's ceiling.
+        parameters: what else to ask for; each window is read once with each of them, and rows carry them.
     """
 
     def __init__(
-        self, client: DataApiClient, report: Report, fields: Sequence[str], zone: tzinfo, most_rows: int = CEILING
+        self,
+        client: DataApiClient,
+        report: Report,
+        fields: Sequence[str],
+        zone: tzinfo,
+        most_rows: int = CEILING,
+        parameters: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self._client = client
         self._report = report
         self._fields = list(fields)
         self._zone = zone
+        self._parameters = parameters
         self._is_sorted = report.fields[report.cursor].sort
         # Without an order, a second page may hold anything: then a window has to come in one.
         self._reachable = CEILING if self._is_sorted else MAX_LIMIT
@@ -99,47 +115,65 @@ class WindowReader:
             WindowTooDenseError: a single second has more rows than can be paged to.
             ApiError: see `DataApiClient.call`.
         """
-        waiting = deque(windows)
-        while waiting:
-            window = waiting.popleft()
-            parts = yield from self._read(window, len(waiting))
-            waiting.extendleft(reversed(parts))
+        for nth, whole in enumerate(windows, start=1):
+            waiting = deque((whole, parameters) for parameters in self._parameters)
+            while waiting:
+                window, parameters = waiting.popleft()
+                result = yield from self._read(window, parameters)
+                if not isinstance(result, WindowResult):
+                    waiting.extendleft((part, parameters) for part in reversed(result))
+                    continue
+                yield replace(
+                    result,
+                    reached=min((part.start for part, _ in waiting), default=whole.end),
+                    waiting=len(waiting) + (len(windows) - nth) * len(self._parameters),
+                )
 
-    def _read(self, window: Window, waiting: int) -> Generator[Union[List[Row], WindowResult], None, Sequence[Window]]:
-        """Reads one window; returns the parts to be read instead if it has too many rows."""
+    def _read(
+        self, window: Window, parameters: Mapping[str, Any]
+    ) -> Generator[List[Row], None, Union[WindowResult, Sequence[Window]]]:
+        """Reads one window; returns its result, or the parts to be read instead if it has too many rows."""
         calls_before, began = self._client.usage.total, time.perf_counter()
         received: Set[Any] = set()
         announced, loaded = 0, 0
+        held: List[Row] = []
         for _ in range(MAX_READINGS):
             reading = _Reading(self._report)
-            for page in _iterate_pages(self._client, self._report.method, OVERLAP, **self._params(window)):
+            params = {**parameters, **self._params(window)}
+            for page in _iterate_pages(self._client, self._report.method, OVERLAP, **params):
                 if parts := self._parts(window, page.total):
                     return parts
+                self._complete(page.rows, parameters)
                 reading.add(page)
                 rows = self._new_rows(page, window)
                 del page  # or two pages would be in memory during the next call
                 loaded += len(rows)
-                if rows:
+                if self._report.merge_key:
+                    held += rows  # what is replaced whole has to come whole
+                elif rows:
                     yield rows
                 del rows
             announced = reading.total
             received |= reading.keys
             if reading.is_still:
                 break
+        if held:
+            yield held
         result = WindowResult(
             resource=self._report.name,
             window=window,
+            parameters=parameters,
+            reached=window.end,
             announced=announced,
             received=len(received),
             loaded=loaded,
             requests=self._client.usage.total - calls_before,
             seconds=time.perf_counter() - began,
-            waiting=waiting,
+            waiting=0,
         )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} came.")
-        yield result
-        return ()
+        return result
 
     def _parts(self, window: Window, total: int) -> Sequence[Window]:
         """The parts of a window with so many rows; none if it can be read as it is."""
@@ -163,6 +197,14 @@ class WindowReader:
             params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
         return params
 
+    def _complete(self, rows: Sequence[Row], parameters: Mapping[str, Any]) -> None:
+        """Gives rows the parameters that they were asked for with, and a key where they have none."""
+        if parameters or self._report.key_of:
+            for row in rows:
+                row.update(parameters)
+                if self._report.key_of:
+                    row[self._report.primary_key] = made_key(row, self._report.key_of)
+
     def _new_rows(self, page: Page, window: Window) -> List[Row]:
         rows = []
         for row in page.rows:
@@ -171,6 +213,26 @@ class WindowReader:
                 self._loaded.add(key)
                 rows.append(row)
         return rows
+
+
+def made_key(row: Row, names: Sequence[str]) -> str:
+    """A key for rows without one: 128 bits of the SHA-256 of some of their values, in hexadecimal."""
+    return sha256(json.dumpb([row.get(name) for name in names])).hexdigest()[:KEY_DIGITS]
+
+
+def every_parameters(client: DataApiClient, report: Report) -> List[Dict[str, Any]]:
+    """What a report's windows have to be asked for with, beside the period: nothing, or each site in turn.
+
+    Raises:
+        ApiError: see `DataApiClient.page`.
+    """
+    found: List[Dict[str, Any]] = [{}]
+    for parameter, name in report.for_each.items():
+        dictionary = dictionaries()[name]
+        key = dictionary.primary_key
+        entries = read_dictionary(client, dictionary, [key])
+        found = [{**of, parameter: entry[key]} for of in found for entry in entries]
+    return found
 
 
 def read_dictionary(client: DataApiClient, dictionary: Dictionary, fields: Sequence[str]) -> List[Row]:
@@ -239,7 +301,7 @@ class _Reading:
 
     def _key(self, row: Row) -> Any:
         key = row.get(self._report.primary_key)
-        if not isinstance(key, int):
+        if not isinstance(key, str if self._report.key_of else int):
             raise BadAnswerError(f"{self._report.method}: a row has no {self._report.primary_key}: {key!r}.")
         return key
 

@@ -1,10 +1,10 @@
 """Turns rows of the API into rows for dlt: aware times, the local day, no nulls, no personal data that is unwanted."""
 
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from comagic.answers import wall_time_of
-from comagic.catalog import LIST, OBJECT, TIME, Field, Resource
+from comagic.catalog import DAY, LIST, OBJECT, TIME, Field, Resource
 from comagic.exceptions import BadAnswerError
 from comagic.privacy import Privacy
 
@@ -15,6 +15,7 @@ class RowShaper:
     """Shapes the rows of one resource, before anything of them is written to a disk.
 
     - Times become aware, in the account's zone; a time that the clocks show twice is taken as the earlier.
+    - Days become dates.
     - `partition_date` is the local day of a report's cursor.
     - Nulls are left out, in rows and in the objects of their lists: every column is typed from the catalog, so it
       exists and stays null, a list that is null clears its child rows as an empty one does, and dlt has less to do.
@@ -48,7 +49,8 @@ class RowShaper:
                 is_list = self._resource.fields[name].type == LIST
                 shaped[name] = (self._items if is_list else self._object)(name, shaped[name], shape)
         if self._resource.cursor:
-            shaped["partition_date"] = shaped[self._resource.cursor].date()
+            moment = shaped[self._resource.cursor]
+            shaped["partition_date"] = moment.date() if isinstance(moment, datetime) else moment
         return shaped
 
     def _object(self, name: str, value: Any, shape: "_Shape") -> Row:
@@ -74,6 +76,9 @@ class RowShaper:
         for name in shape.times:
             if name in shaped:
                 shaped[name] = wall_time_of(self._resource.method, shaped, name).replace(tzinfo=self._zone)
+        for name in shape.days:
+            if name in shaped:
+                shaped[name] = wall_time_of(self._resource.method, shaped, name).date()
         for name in shape.pseudonymized:
             if name in shaped:
                 shaped[name] = self._privacy.pseudonym(shaped[name])
@@ -81,11 +86,12 @@ class RowShaper:
 
 
 class _Shape:
-    """Which fields of a row, or of a list's objects, are times, left out or replaced."""
+    """Which fields of a row, or of a list's objects, are times or days, left out or replaced."""
 
     def __init__(self, fields: Mapping[str, Field], privacy: Privacy, prefix: str = "") -> None:
         scalars = [name for name, of in fields.items() if of.type not in (LIST, OBJECT)]
         self.times = [name for name in scalars if fields[name].type == TIME]
+        self.days = [name for name in scalars if fields[name].type == DAY]
         self.excluded = {name for name in fields if privacy.excludes(prefix + name)}
         self.pseudonymized: Tuple[str, ...] = tuple(
             name for name in scalars if prefix + name in privacy.pseudonymized and name not in self.excluded

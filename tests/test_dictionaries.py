@@ -23,6 +23,7 @@ DUCKDB_TYPES = {
     "text": "VARCHAR",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "json": "JSON",
+    "date": "DATE",
 }
 ALL = {"SOURCES__COMAGIC__RESOURCES": "dictionaries"}
 

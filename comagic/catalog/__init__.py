@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
@@ -25,6 +25,8 @@ OBJECT = "object"
 TIME = "timestamp"
 """The type of the API's times, which arrive without a zone, in the account's own time."""
 
+DAY = "date"
+"""The type of the API's days, of the account's own calendar."""
 
 SHARED_PARTS = ("type", "description", "values", "children", "items")
 """What a field is, wherever it is; whether it can be sorted or filtered by is each method's own."""
@@ -76,11 +78,14 @@ class Report:
         name: name of the resource and of its table.
         method: JSON-RPC method.
         description: one line for people; it becomes the table's description.
-        primary_key: field that is unique in the account.
+        primary_key: field that is unique in the account; a computed one where there is none.
         cursor: field whose time selects the rows and by which they are sorted.
         longest_period_days: the longest period that one request may name.
         fields: every documented field, by name.
         computed: columns that the source makes from other fields.
+        key_of: fields of which a computed key is made.
+        merge_key: fields whose values together are replaced whole, where what a row is about may change.
+        for_each: parameter that a request has to have, and the dictionary whose ids it takes, one a request.
     """
 
     name: str
@@ -91,11 +96,19 @@ class Report:
     longest_period_days: int
     fields: Mapping[str, Field]
     computed: Mapping[str, Field]
+    key_of: Sequence[str] = ()
+    merge_key: Sequence[str] = ()
+    for_each: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def selected(self) -> Tuple[str, ...]:
         """Names of the fields that are asked for by default."""
         return tuple(name for name, of in self.fields.items() if of.selected)
+
+    @property
+    def needed(self) -> Tuple[str, ...]:
+        """Names of the fields without which rows cannot be told apart or merged."""
+        return (self.primary_key, self.cursor, *self.key_of, *self.merge_key)
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,7 @@ class Dictionary:
         fields: every documented field, by name.
         cursor: none; an entry has no time.
         computed: no columns are made from other fields.
+        key_of: its key is a field.
     """
 
     name: str
@@ -119,6 +133,12 @@ class Dictionary:
     fields: Mapping[str, Field]
     cursor: ClassVar[None] = None
     computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
+    key_of: ClassVar[Sequence[str]] = ()
+
+    @property
+    def needed(self) -> Tuple[str, ...]:
+        """Names of the fields without which entries cannot be told apart."""
+        return (self.primary_key,)
 
 
 Resource = Union[Report, Dictionary]

@@ -17,7 +17,7 @@ import pendulum
 
 from comagic.catalog import Dictionary, Report, Resource, resources
 from comagic.sandbox.account import API_TIME, Call, SyntheticAccount
-from comagic.sandbox.reports import derived
+from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
 
 SECOND = timedelta(seconds=1)
@@ -259,7 +259,7 @@ class Protocol:
         return self._answered(asked, [of for of in self.account.dictionaries[dictionary.name] if asked.accepts(of)])
 
     def _report(self, report: Report, params: Dict[str, Any]) -> Tuple[List[Call], int]:
-        _refuse_unknown(params, "date_from", "date_till", "include_ongoing_calls")
+        _refuse_unknown(params, "date_from", "date_till", "include_ongoing_calls", *report.for_each)
         ongoing = params.get("include_ongoing_calls", False)
         if not isinstance(ongoing, bool):
             raise RefusedError("data_type_error", field="include_ongoing_calls", value=ongoing)
@@ -270,8 +270,12 @@ class Protocol:
             # the order in which calls are made: no need to make all
             rows = self.account.calls(start, end, now, ongoing, asked.offset, asked.limit)
             return self._shown(asked, rows), self.account.count(start, end, now, ongoing) + self.switches.total_extra
-        calls = self.account.calls(start, end, now, ongoing)
-        rows = calls if report.name == "calls" else (row for call in calls for row in derived(report, call))
+        if report.name == "campaign_daily_stat":
+            days = self.account.calls(_next_midnight(start), _next_midnight(end), now)
+            rows = daily_stat(report, _site(params), days)
+        else:
+            calls = self.account.calls(start, end, now, ongoing)
+            rows = calls if report.name == "calls" else (row for call in calls for row in derived(report, call))
         found = [row for row in rows if asked.accepts(row)]
         if not asked.sort and self.switches.shuffled:
             Random(asked.offset).shuffle(found)  # noqa: S311  (no documented order: not even the same for two pages)
@@ -346,6 +350,21 @@ def _number(params: Mapping[str, Any], name: str, default: int, least: int, most
     if not least <= value <= most:
         raise RefusedError("invalid_parameter_value", f"{name} must be from {least} to {most}", field=name, value=value)
     return value
+
+
+def _site(params: Mapping[str, Any]) -> int:
+    site_id = params.get("site_id")
+    if site_id is None:
+        raise RefusedError("required_parameter_missed", field="site_id")
+    if not isinstance(site_id, int):
+        raise RefusedError("data_type_error", field="site_id", value=site_id)
+    return site_id
+
+
+def _next_midnight(moment: datetime) -> datetime:
+    """The first midnight from a moment on: a day is in a period if its beginning is."""
+    midnight = datetime(moment.year, moment.month, moment.day)
+    return midnight if midnight == moment else midnight + timedelta(days=1)
 
 
 def _moment(params: Mapping[str, Any], name: str) -> datetime:

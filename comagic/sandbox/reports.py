@@ -4,7 +4,8 @@ Each call has two legs, one of them charged, and belongs to a site visit; some v
 an offline message, at the moment of their call.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping
+from itertools import groupby
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping
 
 from comagic.catalog import LIST, Report
 from comagic.sandbox.vocabulary import CHANNEL
@@ -19,7 +20,7 @@ def derived(report: Report, call: Row) -> Iterator[Row]:
     """The rows of a report that belong to a call, with all fields of the report.
 
     Args:
-        report: a report other than `calls`.
+        report: a report other than `calls` and `campaign_daily_stat`.
         call: the call.
     """
     same = {name: call.get(name, [] if of.type == LIST else None) for name, of in report.fields.items()}
@@ -27,6 +28,54 @@ def derived(report: Report, call: Row) -> Iterator[Row]:
         same["date_time"] = call["start_time"]
     for row in MAKERS[report.name](call):
         yield {**same, **row}
+
+
+def daily_stat(report: Report, site_id: int, calls: Iterable[Row]) -> Iterator[Row]:
+    """The rows of `campaign_daily_stat` for one site: one a day, campaign of an advertising system and keyword.
+
+    Args:
+        report: the report.
+        site_id: the site.
+        calls: calls of whole days, by time.
+    """
+
+    def about(call: Row) -> List[str]:
+        return [call["start_time"][:10], str(call["campaign_id"]), call["search_query"] or ""]
+
+    paid = [call for call in calls if call["site_id"] == site_id and call["utm_medium"] == "cpc"]
+    for (day, _, keyword), group in groupby(sorted(paid, key=about), about):
+        brought = list(group)
+        one, count = brought[0], len(brought)
+        clicks = 7 * count + one["campaign_id"] % 5
+        yield {
+            **{name: [] if of.type == LIST else None for name, of in report.fields.items()},
+            **{name: one[name] for name in ("site_id", "site_domain_name", "campaign_id", "campaign_name")},
+            "date": day,
+            "campaign_ext_id": str(90_000_000 + one["campaign_id"]),
+            "campaign_ext_name": one["utm_campaign"],
+            "engine": "google.adwords" if one["utm_source"] == "google" else "yandex.direct",
+            "banner_group_id": str(80_000_000 + one["campaign_id"]),
+            "keyword_id": str(len(keyword)) if keyword else None,
+            "keyword": keyword or None,
+            "cost_sum": f"{clicks * 41.5:.2f}",
+            "shows_count": clicks * 30,
+            "clicks_count": clicks,
+            "visits_count": clicks,
+            "calls_count": count,
+            "current_banner_id": 70_000_000 + one["campaign_id"],
+            "daily_budget": 15_000.0,
+            "currency": "RUB",
+            "session_ids": [call["visitor_session_id"] for call in brought],
+            "communications": [
+                {
+                    "communication_type": "call",
+                    "communication_id": call["id"],
+                    "attributes": call["attributes"],
+                    "tags": call["tags"],
+                }
+                for call in brought
+            ],
+        }
 
 
 def _legs(call: Row) -> List[Row]:
