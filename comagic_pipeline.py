@@ -42,6 +42,7 @@ from comagic.destinations import (
 )
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
+from comagic.extraction import chosen_clients, passes
 from comagic.flat_view import create_flat_view
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
@@ -167,7 +168,7 @@ def load(
         pipeline = opened_pipeline(destination, demo, staging)
         stack.enter_context(sole_run(pipeline))
         ask_first(pipeline)
-        refuse_other_shapes(pipeline, [resources()[name] for name in chosen])
+        refuse_other_shapes(pipeline, [resources()[name] for name in chosen], bool(settings.user_ids))
         keep_to_this_place(pipeline)
         load_period(pipeline, client, journal, settings, chosen, begin, end, access)
     if demo:
@@ -285,10 +286,16 @@ def load_period(
     with Display(err, journal, client.usage) as display:
         pipeline.collector = display.collector
         finish_interrupted(pipeline, lambda sentence: err.print(sentence, highlight=False))
-        for name in names:
+        for name, user_id in passes(names, chosen_clients(client, settings.user_ids)):
             while not journal.is_over(name):
                 source = comagic_source(
-                    since=since, until=until, journal=journal, client=client, stop_after_rows=package_rows, **access
+                    since=since,
+                    until=until,
+                    journal=journal,
+                    client=client,
+                    stop_after_rows=package_rows,
+                    user_ids=None if user_id is None else [user_id],
+                    **access,
                 )
                 try:
                     info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))

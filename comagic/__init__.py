@@ -17,9 +17,10 @@ from dlt.extract import DltResource
 
 from comagic.catalog import DAY, LIST, Dictionary, Field, Report, Resource, dictionaries, reports
 from comagic.client import DataApiClient
-from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, columns, described
+from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, USER_ID, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
+from comagic.extraction import Extraction, chosen_clients
 from comagic.journal import Journal
 from comagic.load_windows import declare_load_windows, load_window
 from comagic.privacy import Privacy
@@ -31,9 +32,7 @@ from comagic.settings import (
     LOOKBACK_DAYS,
     START_DATE,
     WINDOW_DAYS,
-    Settings,
     configured_settings,
-    parse_zone,
 )
 from comagic.unfinished import UnfinishedPass
 from comagic.windows import day_start, plan_windows, to_instant, to_wall
@@ -54,6 +53,7 @@ def comagic_source(
     pseudonymize_fields: Any = None,
     pseudonym_key: Optional[TSecretStrValue] = None,
     user_id: Optional[int] = None,
+    user_ids: Any = None,
     skip_unchanged_rows: bool = True,
     partition_expiration_days: Optional[int] = None,
     stop_after_rows: int = 0,
@@ -82,6 +82,8 @@ def comagic_source(
         pseudonymize_fields: names of text fields whose values are replaced by pseudonyms.
         pseudonym_key: the secret key of the pseudonyms, at least 16 characters.
         user_id: client of an agency; only for agency logins.
+        user_ids: several clients of an agency, a list of ids or `all`: each has resources of its own, `calls_7`, with
+            cursors of their own, which share tables whose rows carry `user_id`, a part of their key.
         skip_unchanged_rows: leave rows alone that are the same in the destination; in BigQuery, comparing them reads
             all columns of the whole table.
         partition_expiration_days: BigQuery drops days that are older; it is set when a table is made.
@@ -111,57 +113,61 @@ def comagic_source(
         load_package_rows=stop_after_rows,
         skip_unchanged_rows=skip_unchanged_rows,
         partition_expiration_days=partition_expiration_days,
+        user_id=user_id,
+        user_ids=user_ids,
     )
     api = client or DataApiClient(credentials, base_url, user_id)
-    for report in reports().values():
-        yield report_resource(report, settings, api, journal, since, until)
-    for dictionary in dictionaries().values():
-        yield dictionary_resource(dictionary, settings, api, journal)
+    clients = chosen_clients(api, settings.user_ids)
+    for of_agency in clients:
+        extraction = Extraction(settings, api, journal, since, until, of_agency)
+        for report in reports().values():
+            yield report_resource(report, extraction)
+        for dictionary in dictionaries().values():
+            if of_agency is clients[0] or not dictionary.is_agencys:
+                yield dictionary_resource(dictionary, extraction)
 
 
-def report_resource(
-    report: Report,
-    settings: Settings,
-    client: DataApiClient,
-    journal: Optional[Journal],
-    since: Optional[datetime],
-    until: Optional[datetime],
-) -> DltResource:
+def report_resource(report: Report, extraction: Extraction) -> DltResource:
     """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
-    selected, privacy = settings.selected(report), settings.privacy.of(report)
+    settings = extraction.settings
+    selected, key = settings.selected(report), extraction.key(report)
 
     # No lag: the lookback is whole days of the account's clock, which load_report counts back.
     last_end = dlt.sources.incremental[datetime](report.cursor)
 
     def period() -> Iterator[TDataItems]:
-        yield from load_report(report, selected, settings, client, journal, since, until, None)
+        yield from load_report(report, selected, extraction, None)
 
     def news(cursor: dlt.sources.incremental[datetime] = last_end) -> Iterator[TDataItems]:
-        yield from load_report(report, selected, settings, client, journal, None, until, cursor)
+        yield from load_report(report, selected, extraction, cursor)
 
-    resource = dlt.resource(news if since is None else period, name=report.name, selected=report.name == "calls")
+    resource = dlt.resource(
+        news if extraction.since is None else period, name=extraction.name(report), selected=report.name == "calls"
+    )
     declare_load_windows(resource)
+    merge_key = [*extraction.parameters(report), *report.merge_key] if report.merge_key else None
     resource.apply_hints(
-        primary_key=report.primary_key,
+        table_name=report.name,
+        primary_key=key,
         # upsert, not delete-insert: one MERGE a table, so no reader sees a hole and a crash between two statements
         # leaves none, where a delete-insert that died in between left 0 of 5 rows. It wants each key once in a load
         # package, which WindowReader keeps. Statements and bytes of a day: comagic/README.md, Cost.
         # Where what a row is about can change, with a merge key, upsert would leave the old row beside the new one.
         write_disposition={"disposition": "merge", "strategy": "delete-insert"}
-        if report.merge_key
+        if merge_key
         else {
             "disposition": "merge",
             "strategy": "upsert",
             "skip_unchanged_rows": settings.skip_unchanged_rows,
         },
-        merge_key=list(report.merge_key) or None,
-        **_declared(report, selected, privacy),
+        merge_key=merge_key,
+        **_declared(report, selected, extraction),
     )
     # The merge joins by the key, of which BigQuery reads only the blocks that it needs where the table is clustered.
     return bigquery_adapter(
         resource,
         partition="partition_date",
-        cluster=list(report.merge_key) or report.primary_key,
+        cluster=merge_key or key,
         partition_expiration_days=settings.partition_expiration_days,
     )
 
@@ -169,11 +175,22 @@ def report_resource(
 def load_report(
     report: Report,
     selected: Sequence[str],
-    settings: Settings,
-    client: DataApiClient,
-    journal: Optional[Journal],
-    since: Optional[datetime],
-    until: Optional[datetime],
+    extraction: Extraction,
+    cursor: Optional["dlt.sources.incremental[datetime]"],
+) -> Iterator[TDataItems]:
+    """Reads a period window by window, as far as it gets: with a journal, an error ends it in order."""
+    try:
+        yield from _load_windows(report, selected, extraction, cursor)
+    except ComagicError as error:
+        if extraction.journal is None:
+            raise
+        extraction.journal.stop(extraction.name(report), error, extraction.begun(report))
+
+
+def _load_windows(
+    report: Report,
+    selected: Sequence[str],
+    extraction: Extraction,
     cursor: Optional["dlt.sources.incremental[datetime]"],
 ) -> Iterator[TDataItems]:
     """Reads a period window by window, and moves on with each that is finished.
@@ -181,97 +198,104 @@ def load_report(
     A pass over the period may take several runs. Where an unfinished one stopped is kept in the resource's state, so
     that the next run goes on there rather than at the period's beginning; the cursor itself never moves back.
     """
-    zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
+    name, settings, client = extraction.name(report), extraction.settings, extraction.client
+    zone = extraction.zone()
     now = to_wall(pendulum.now("UTC"), zone)
-    end = min(until, now) if until else now
-    unfinished = UnfinishedPass(dlt.current.resource_state(report.name), since, until)
+    end = min(extraction.until, now) if extraction.until else now
+    unfinished = UnfinishedPass(dlt.current.resource_state(name), extraction.since, extraction.until)
     reached = cursor.last_value if cursor is not None else None
-    begin = _first_moment(report, settings, zone, since, reached, unfinished.stopped_at)
+    begin = _first_moment(report, extraction, zone, reached, unfinished.stopped_at)
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
 
+    parameters = every_parameters(client, report, **extraction.parameters(report))
     package_rows = settings.load_package_rows or CEILING
-    shaper = RowShaper(report, zone, settings.privacy.of(report))
-    windows = plan_windows(begin, end, settings.window_days, report.longest_period_days)
-    notes = journal or Journal()
-    goes_on = unfinished.stopped_at is not None
-    notes.plan(report.name, begin, end, len(windows), goes_on)
+    reader = WindowReader(client, report, selected, zone, package_rows, parameters)
+    shaper = RowShaper(report, zone, extraction.privacy(report))
+    windows = plan_windows(begin, end, settings.window_days, report.longest_period_days) if parameters else []
+    notes = extraction.journal or Journal()
+    planned = replace(
+        extraction.begun(report),
+        begin=begin if windows else end,
+        end=end,
+        position=begin,
+        planned=len(windows) * len(parameters),
+        goes_on=unfinished.stopped_at is not None,
+    )
+    notes.plan(name, planned)
     loaded = 0
-    try:
-        parameters = every_parameters(client, report)
-        notes.plan(report.name, begin if parameters else end, end, len(windows) * len(parameters), goes_on)
-        reader = WindowReader(client, report, selected, zone, package_rows, parameters)
-        for part in reader.read(windows):
-            if not isinstance(part, WindowResult):
-                yield shaper.shape(part)
-                continue
-            yield load_window(part, end, cursor is not None, zone)
-            notes.finish(part)
-            loaded += part.loaded
-            is_last = part.reached >= end
-            instant = to_instant(part.reached, zone)
-            if cursor is not None:
-                reached = max(reached, instant) if reached else instant
-                cursor.advance(reached)
-            unfinished.note(None if is_last else instant)
-            is_whole = part.reached >= part.window.end  # else the next run would begin where this one did
-            if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
-                return
-    except ComagicError as error:
-        if journal is None:
-            raise
-        journal.stop(report.name, error)
+    for part in reader.read(windows):
+        if not isinstance(part, WindowResult):
+            yield shaper.shape(part)
+            continue
+        yield load_window(part, end, cursor is not None, zone)
+        notes.finish(name, part)
+        loaded += part.loaded
+        is_last = part.reached >= end
+        instant = to_instant(part.reached, zone)
+        if cursor is not None:
+            reached = max(reached, instant) if reached else instant
+            cursor.advance(reached)
+        unfinished.note(None if is_last else instant)
+        is_whole = part.reached >= part.window.end  # else the next run would begin where this one did
+        if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
+            return
 
 
 def _first_moment(
     report: Report,
-    settings: Settings,
+    extraction: Extraction,
     zone: tzinfo,
-    since: Optional[datetime],
     reached: Optional[datetime],
     stopped_at: Optional[datetime],
 ) -> datetime:
     """The wall time at which to begin: where a pass stopped, or at `since`, or the lookback before what was reached."""
     if stopped_at:
         begin = to_wall(stopped_at, zone)
-    elif since or reached is None:
-        begin = since or settings.start
+    elif extraction.since or reached is None:
+        begin = extraction.since or extraction.settings.start
     else:
-        begin = day_start(to_wall(reached, zone) - settings.lookback)
+        begin = day_start(to_wall(reached, zone) - extraction.settings.lookback)
     return day_start(begin) if report.fields[report.cursor].type == DAY else begin
 
 
-def dictionary_resource(
-    dictionary: Dictionary, settings: Settings, client: DataApiClient, journal: Optional[Journal]
-) -> DltResource:
+def dictionary_resource(dictionary: Dictionary, extraction: Extraction) -> DltResource:
     """Makes the dlt resource of a dictionary: read whole, and put in the place of what was there."""
-    privacy = settings.privacy.of(dictionary)
-    selected = [name for name in dictionary.fields if not privacy.excludes(name)]
+    name, privacy = extraction.name(dictionary), extraction.privacy(dictionary)
+    parameters = extraction.parameters(dictionary)
+    selected = [field for field in dictionary.fields if not privacy.excludes(field)]
 
     def entries() -> Iterator[TDataItems]:
-        notes = journal or Journal()
-        notes.begin_dictionary(dictionary.name)
+        notes = extraction.journal or Journal()
+        notes.plan(name, extraction.begun(dictionary))
         try:
-            zone = settings.zone or parse_zone("get.account.timezone", client.account().timezone)
-            rows = RowShaper(dictionary, zone, privacy).shape(read_dictionary(client, dictionary, selected))
+            found = read_dictionary(extraction.client, dictionary, selected, **parameters)
+            rows = RowShaper(dictionary, extraction.zone(), privacy).shape(found)
         except ComagicError as error:
-            notes.stop(dictionary.name, error)
+            notes.stop(name, error, extraction.begun(dictionary))
             raise  # nothing read is not the same as no entries: the table stays as it was
-        notes.finish_dictionary(dictionary.name, len(rows))
+        notes.finish_dictionary(name, len(rows))
         yield rows
 
-    resource = dlt.resource(entries, name=dictionary.name, primary_key=dictionary.primary_key, selected=False)
+    resource = dlt.resource(entries, name=name, primary_key=extraction.key(dictionary), selected=False)
     # Not by bigquery_adapter: without a partition or clusters it hands on no columns, which dlt takes as "none".
-    resource.apply_hints(write_disposition="replace", **_declared(dictionary, selected, privacy))
+    resource.apply_hints(
+        table_name=dictionary.name,
+        # Of several clients each replaces what is its own.
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"} if parameters else "replace",
+        merge_key=list(parameters) or None,
+        **_declared(dictionary, selected, extraction),
+    )
     return resource
 
 
-def _declared(resource: Resource, selected: Sequence[str], privacy: Privacy) -> Dict[str, Any]:
+def _declared(resource: Resource, selected: Sequence[str], extraction: Extraction) -> Dict[str, Any]:
     """Hints that say what the catalog says: columns, child tables, descriptions."""
-    kept = [_kept(resource.fields[name], privacy) for name in selected]
+    kept = [_kept(resource.fields[name], extraction.privacy(resource)) for name in selected]
+    client = [USER_ID] if extraction.parameters(resource) else []
     return {
         "columns": {
-            **columns([*kept, *resource.computed.values()], resource.primary_key),
+            **columns([*client, *kept, *resource.computed.values()], extraction.key(resource)),
             **described(ROOT_COLUMNS),
         },
         "nested_hints": {of.name: _child_hints(of) for of in kept if of.type == LIST},

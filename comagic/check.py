@@ -10,8 +10,9 @@ from comagic.answers import Account
 from comagic.catalog import Report, Resource
 from comagic.client import DataApiClient
 from comagic.exceptions import ComagicError
-from comagic.reading import ACCOUNT_METHOD
-from comagic.settings import Settings, parse_zone
+from comagic.extraction import Extraction, chosen_clients, is_agencys
+from comagic.reading import ACCOUNT_METHOD, every_parameters
+from comagic.settings import Settings
 from comagic.windows import API_TIME, to_wall
 
 
@@ -20,7 +21,7 @@ class Finding:
     """What a check found.
 
     Attributes:
-        subject: `account`, or the name of a resource.
+        subject: `account`, `client 7` of an agency, or the name of a resource.
         text: what is right, or the sentence that says how to mend what is wrong.
         problem: what went wrong; None if nothing did.
     """
@@ -31,42 +32,64 @@ class Finding:
 
 
 def check(client: DataApiClient, settings: Settings, resources: Sequence[Resource]) -> Iterator[Finding]:
-    """Asks for the account, then for one row of each resource; stops if the account itself is out of reach."""
+    """Asks for the account, then for one row of each resource; stops if the account itself is out of reach.
+
+    Of an agency's clients each is asked for, where several are configured.
+    """
     try:
-        account = client.account()
+        clients = chosen_clients(client, settings.user_ids)
     except ComagicError as error:
-        yield Finding("account", str(error), error)
+        yield Finding("clients", str(error), error)
+        return
+    for user_id in clients:
+        extraction = Extraction(settings, client, user_id=user_id)
+        yield from _checked_account(extraction, [of for of in resources if user_id is clients[0] or not is_agencys(of)])
+
+
+def _checked_account(extraction: Extraction, resources: Sequence[Resource]) -> Iterator[Finding]:
+    subject = "account" if extraction.user_id is None else f"client {extraction.user_id}"
+    try:
+        account = extraction.client.account(extraction.user_id)
+    except ComagicError as error:
+        yield Finding(subject, str(error), error)
         return
     yield Finding(
-        "account", f"{account.name} (id {account.app_id}), time zone {account.timezone}{_overridden(account, settings)}"
+        subject,
+        f"{account.name} (id {account.app_id}), time zone {account.timezone}"
+        f"{_overridden(account, extraction.settings)}",
     )
     for resource in resources:
         try:
-            yield Finding(resource.name, _checked(client, settings, resource, account))
+            yield Finding(extraction.name(resource), _checked(extraction, resource))
         except ComagicError as error:
-            yield Finding(resource.name, str(error), error)
+            yield Finding(extraction.name(resource), str(error), error)
 
 
-def _checked(client: DataApiClient, settings: Settings, resource: Resource, account: Account) -> str:
+def _checked(extraction: Extraction, resource: Resource) -> str:
     if isinstance(resource, Report):
-        return _checked_report(client, settings, resource, account)
+        return _checked_report(extraction, resource)
     if resource.method == ACCOUNT_METHOD:
         return "1 entry"
-    return f"{client.page(resource.method, offset=0, limit=1).total:,} entries"
+    page = extraction.client.page(resource.method, offset=0, limit=1, **extraction.parameters(resource))
+    return f"{page.total:,} entries"
 
 
-def _checked_report(client: DataApiClient, settings: Settings, report: Report, account: Account) -> str:
-    zone = settings.zone or parse_zone("get.account.timezone", account.timezone)
-    now = to_wall(pendulum.now("UTC"), zone)
-    page = client.page(
+def _checked_report(extraction: Extraction, report: Report) -> str:
+    every = every_parameters(extraction.client, report, **extraction.parameters(report))
+    if not every:
+        return f"nothing to ask for: no {', '.join(report.for_each.values())}"
+    now = to_wall(pendulum.now("UTC"), extraction.zone())
+    page = extraction.client.page(
         report.method,
         offset=0,
         limit=1,
         date_from=(now - timedelta(days=1)).strftime(API_TIME),
         date_till=now.strftime(API_TIME),
-        fields=settings.selected(report),
+        fields=extraction.settings.selected(report),
+        **every[0],
     )
-    return f"{page.total:,} rows in the last 24 hours"
+    of = f" of {report.for_each[name]} {every[0][name]}" if (name := next(iter(report.for_each), "")) else ""
+    return f"{page.total:,} rows{of} in the last 24 hours"
 
 
 def _overridden(account: Account, settings: Settings) -> str:

@@ -115,7 +115,7 @@ class DataApiClient:
         else:
             self._login = {"login": credentials.login, "password": credentials.password}
         self._ids = count(1)
-        self._account: Optional[Account] = None
+        self._accounts: Dict[Optional[int], Account] = {}
         runtime = resolve_configuration(RuntimeConfiguration())
         self._timeout = float(runtime.request_timeout)
         self._longest_pause = float(runtime.request_max_retry_delay)
@@ -129,11 +129,16 @@ class DataApiClient:
             reraise=True,
         )
 
-    def account(self) -> Account:
-        """The account, asked for once."""
-        if self._account is None:
-            self._account = self._call("get.account", {}, account_of)
-        return self._account
+    def account(self, user_id: Optional[int] = None) -> Account:
+        """The account, asked for once.
+
+        Args:
+            user_id: client of an agency; default: the one that is sent with every call, if any.
+        """
+        if user_id not in self._accounts:
+            params = {} if user_id is None else {"user_id": user_id}
+            self._accounts[user_id] = self._call("get.account", params, account_of)
+        return self._accounts[user_id]
 
     def page(self, method: str, offset: int, limit: int = MAX_LIMIT, **params: Any) -> Page:
         """Calls a method that returns rows, for one page of them.

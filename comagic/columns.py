@@ -1,7 +1,7 @@
 """dlt's column hints: of declared fields, and of the columns that dlt itself adds."""
 
 from dataclasses import replace
-from typing import Dict, Iterable, Iterator, Mapping
+from typing import Collection, Dict, Iterable, Iterator, Mapping
 
 from dlt.common.schema.typing import TColumnSchema
 
@@ -22,19 +22,23 @@ CHILD_COLUMNS = {
 """What dlt's own columns of a child table mean."""
 
 
+USER_ID = Field("user_id", "bigint", "Client of the agency; customer_users.id.")
+"""The column that tables have besides, where several clients of an agency are loaded into them."""
+
+
 def described(meanings: Mapping[str, str]) -> Dict[str, TColumnSchema]:
     """Descriptions of columns that dlt adds and types itself."""
     return {name: {"name": name, "description": meaning} for name, meaning in meanings.items()}
 
 
-def columns(fields: Iterable[Field], primary_key: str = "") -> Dict[str, TColumnSchema]:
+def columns(fields: Iterable[Field], key: Collection[str] = ()) -> Dict[str, TColumnSchema]:
     """Column hints of fields that are no lists: with a type and a description each, an all-null column exists too."""
     return {
         of.name: {
             "name": of.name,
             "data_type": of.type,  # type: ignore[typeddict-item]
             "description": of.description,
-            "nullable": of.name != primary_key,
+            "nullable": of.name not in key,
         }
         for of in flattened(fields)
         if of.type != LIST

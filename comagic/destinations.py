@@ -3,7 +3,7 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, cast
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Sequence, cast
 
 import dlt
 from dlt import Pipeline
@@ -12,7 +12,9 @@ from dlt.common.destination import Destination
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from comagic.catalog import LIST, OBJECT, Resource
+from comagic.columns import USER_ID
 from comagic.exceptions import ConfigurationError
+from comagic.extraction import is_agencys
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Variable of the environment that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
@@ -121,14 +123,28 @@ def ask_first(pipeline: Pipeline) -> None:
             )
 
 
-def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource]) -> None:
-    """Holds the tables that are in BigQuery already against the catalog, before anything is read.
+def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource], of_clients: bool) -> None:
+    """Holds the tables that are there already against what is to be loaded, before anything is read.
 
-    dlt adds columns and never looks at the types of those that are there: a load job would fail after the reading.
+    dlt adds columns and never looks at the types of those that are there: a load job would fail after the reading. And
+    rows with a client in their key would stand beside the same rows without one.
+
+    Args:
+        pipeline: the pipeline.
+        wanted: what is to be loaded.
+        of_clients: whether several clients of an agency are to be loaded into the same tables.
 
     Raises:
-        ConfigurationError: a column has another type, so the table is not one that this pipeline made.
+        ConfigurationError: in BigQuery, a column has another type, so the table is not one that this pipeline made;
+            or a table's rows have a client in their key, and those to be loaded have none, or the other way round.
     """
+    for name, columns in _loaded_columns(pipeline).items():
+        if any(name == of.name and not is_agencys(of) for of in wanted) and (USER_ID.name in columns) != of_clients:
+            raise ConfigurationError(
+                f"sources.comagic.user_ids: the table {name} was loaded "
+                f"{'without a client in its key' if of_clients else 'with clients in its key'}. "
+                "Load into another dataset: dataset_name in .dlt/config.toml."
+            )
     with _bigquery(pipeline) as bigquery:
         if bigquery is None:
             return
@@ -143,6 +159,17 @@ def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource]) -> None:
                         f"{column.mode} {column.field_type} there, and {types[0]} here. Was it made by something "
                         "else? Rename it, or load into another dataset: dataset_name in .dlt/config.toml."
                     )
+
+
+def _loaded_columns(pipeline: Pipeline) -> Mapping[str, Collection[str]]:
+    """Columns by table, as the last load left them in the destination; none if there was none."""
+    if is_file_to_be(pipeline.destination, pipeline.dataset_name):
+        return {}
+    dataset = dlt.dataset(pipeline.destination, pipeline.dataset_name)
+    with dataset.sql_client as client:
+        if not client.has_dataset():
+            return {}
+    return {str(table["name"]): table["columns"] for table in dataset.schema.data_tables()}
 
 
 class _BigQuery:

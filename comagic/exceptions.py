@@ -262,9 +262,22 @@ class RequestError(ApiError):
         named = {key: self.details[key] for key in ("field", "value") if self.details.get(key) is not None}
         told = ", ".join(f"{key} {value!r}" for key, value in named.items())
         if self.details.get("field") in ("user_id", "params.user_id"):
-            return f"Set sources.comagic.user_id, as an agency's login needs it ({told})."
+            return f"An agency's login names a client: set sources.comagic.user_id, or user_ids for several ({told})."
         which = f" ({told})" if told else ""
         return f"The API does not accept the request{which}: check sources.comagic.fields and .user_id."
+
+
+CONCERNS_ALL = (
+    UnreachableError,
+    DeadlineError,
+    LimitExceededError,
+    WrongLoginError,
+    TokenInvalidError,
+    TokenExpiredError,
+    TokenBlockedError,
+    AddressError,
+)
+"""What stops one client of an agency stops the others, too, if it is one of these."""
 
 
 def _subclasses(of: Type[ApiError]) -> Iterator[Type[ApiError]]:

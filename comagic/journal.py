@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Callable, Collection, Dict, List, Optional
 
-from comagic.exceptions import ComagicError, ComponentError, ForbiddenError
+from comagic.exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError
 from comagic.reading import WindowResult
 
 
@@ -13,6 +13,7 @@ class Pass:
     """One resource's way through its period, over as many runs as it takes.
 
     Attributes:
+        resource: name of the resource in the catalog.
         begin: wall time at which the pass began.
         end: wall time at which it will end.
         position: wall time up to which it has come.
@@ -22,8 +23,10 @@ class Pass:
         stopped: what ended the pass before its end, if anything did.
         is_dictionary: whether it is a dictionary, which has no period and is read whole.
         goes_on: whether the pass began in an earlier load that was stopped.
+        is_of_client: whether it is about one client of an agency, of several.
     """
 
+    resource: str
     begin: datetime
     end: datetime
     position: datetime
@@ -33,6 +36,7 @@ class Pass:
     stopped: Optional[ComagicError] = None
     goes_on: bool = False
     is_dictionary: bool = False
+    is_of_client: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -40,9 +44,15 @@ class Pass:
         return isinstance(self.stopped, (ForbiddenError, ComponentError))
 
     @property
+    def stops_itself_alone(self) -> bool:
+        """True if what stopped it need not stop the others: a right that lacks, or a fault of one client of several."""
+        return self.is_refused or (self.is_of_client and not isinstance(self.stopped, CONCERNS_ALL))
+
+    @property
     def is_complete(self) -> bool:
         """True when the whole period was read."""
-        return self.position >= self.end and (bool(self.finished) or not self.is_dictionary)
+        is_read = bool(self.finished) if self.is_dictionary else self.position >= self.end
+        return is_read and self.stopped is None
 
 
 @dataclass
@@ -53,7 +63,7 @@ class Journal:
     fail the run then, so that dlt keeps what was read before; it stands in `Pass.stopped`, and `first_error` finds it.
 
     Attributes:
-        passes: by resource.
+        passes: by name of the dlt resource.
         results: all finished windows.
         on_change: called after each note, for a display of the progress.
     """
@@ -62,17 +72,17 @@ class Journal:
     results: List[WindowResult] = field(default_factory=list)
     on_change: Optional[Callable[[], None]] = None
 
-    def plan(self, resource: str, begin: datetime, end: datetime, windows: int, goes_on: bool = False) -> None:
+    def plan(self, name: str, new: Pass) -> None:
         """Notes what a run is going to read; a later run of the same load extends its pass."""
-        current = self.passes.setdefault(resource, Pass(begin, end, begin, goes_on=goes_on))
-        current.end = max(end, begin)
-        current.position = begin
-        current.planned = current.finished + windows
+        current = self.passes.setdefault(name, new)
+        current.end = max(new.end, new.begin)
+        current.position = new.begin
+        current.planned = current.finished + new.planned
         self._changed()
 
-    def finish(self, result: WindowResult) -> None:
+    def finish(self, name: str, result: WindowResult) -> None:
         """Notes a finished window."""
-        current = self.passes[result.resource]
+        current = self.passes[name]
         current.position = result.reached
         current.finished += 1
         current.planned = current.finished + result.waiting
@@ -80,45 +90,36 @@ class Journal:
         self.results.append(result)
         self._changed()
 
-    def begin_dictionary(self, resource: str) -> None:
-        """Notes that a dictionary is going to be read."""
-        now = datetime.now()  # noqa: DTZ005  # a dictionary has no period; nothing is made of it
-        self.passes[resource] = Pass(now, now, now, planned=1, is_dictionary=True)
-        self._changed()
-
-    def finish_dictionary(self, resource: str, rows: int) -> None:
+    def finish_dictionary(self, name: str, rows: int) -> None:
         """Notes that a dictionary was read whole."""
-        self.passes[resource].finished = 1
-        self.passes[resource].rows = rows
+        self.passes[name].finished = 1
+        self.passes[name].rows = rows
         self._changed()
 
-    def stop(self, resource: str, error: ComagicError) -> None:
-        """Notes what ended a pass before its end."""
-        self.passes[resource].stopped = error
+    def stop(self, name: str, error: ComagicError, new: Pass) -> None:
+        """Notes what ended a pass before its end, or as a new pass if it had not begun."""
+        self.passes.setdefault(name, new).stopped = error
         self._changed()
 
-    def is_complete(self, resource: str) -> bool:
+    def is_complete(self, name: str) -> bool:
         """True when the whole period of a resource was read."""
-        return resource in self.passes and self.passes[resource].is_complete
+        return name in self.passes and self.passes[name].is_complete
 
-    def has_stopped(self, resource: str) -> bool:
+    def has_stopped(self, name: str) -> bool:
         """True if something ended the resource's pass before its end."""
-        return resource in self.passes and self.passes[resource].stopped is not None
+        return name in self.passes and self.passes[name].stopped is not None
 
-    def is_over(self, resource: str) -> bool:
-        """True when nothing more is to be read of a resource: it is complete, or it or the load was stopped.
-
-        A right or a component that one resource lacks stops that resource alone.
-        """
-        current = self.passes.get(resource)
+    def is_over(self, name: str) -> bool:
+        """True when nothing more is to be read of a resource: it is complete, or it or the load was stopped."""
+        current = self.passes.get(name)
         if current and (current.is_complete or current.stopped):
             return True
-        return any(of.stopped and not of.is_refused for of in self.passes.values())
+        return any(of.stopped and not of.stops_itself_alone for of in self.passes.values())
 
     def first_error_but(self, optional: Collection[str]) -> Optional[ComagicError]:
         """What ended the load, or a resource of it, except for optional resources that the account may not read."""
-        ended = [of for name, of in self.passes.items() if of.stopped and not (of.is_refused and name in optional)]
-        return next((of.stopped for of in sorted(ended, key=lambda of: of.is_refused)), None)
+        ended = [of for of in self.passes.values() if of.stopped and not (of.is_refused and of.resource in optional)]
+        return next((of.stopped for of in sorted(ended, key=lambda of: of.stops_itself_alone)), None)
 
     @property
     def first_error(self) -> Optional[ComagicError]:

@@ -25,6 +25,7 @@ FIELDS = (
     Field("resource", "text", "Name of the resource that was read, and of its table."),
     Field("window_start", "timestamp", "First instant of the window."),
     Field("window_end", "timestamp", "First instant after the window."),
+    Field("user_id", "bigint", "Client of the agency, where several are loaded; else null."),
     Field("site_id", "bigint", "Site that was asked for, where a report is read site by site; else null."),
     Field("rows_announced", "bigint", "Rows that the API announced; its request has a second more on either side."),
     Field("rows_received", "bigint", "Different rows that came for that request; fewer than announced: some lack."),

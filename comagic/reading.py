@@ -220,37 +220,45 @@ def made_key(row: Row, names: Sequence[str]) -> str:
     return sha256(json.dumpb([row.get(name) for name in names])).hexdigest()[:KEY_DIGITS]
 
 
-def every_parameters(client: DataApiClient, report: Report) -> List[Dict[str, Any]]:
+def every_parameters(client: DataApiClient, report: Report, **parameters: Any) -> List[Dict[str, Any]]:
     """What a report's windows have to be asked for with, beside the period: nothing, or each site in turn.
+
+    Args:
+        client: the client.
+        report: the report.
+        **parameters: what each request has to name anyway.
 
     Raises:
         ApiError: see `DataApiClient.page`.
     """
-    found: List[Dict[str, Any]] = [{}]
+    found = [parameters]
     for parameter, name in report.for_each.items():
         dictionary = dictionaries()[name]
         key = dictionary.primary_key
-        entries = read_dictionary(client, dictionary, [key])
+        entries = read_dictionary(client, dictionary, [key], **parameters)
         found = [{**of, parameter: entry[key]} for of in found for entry in entries]
     return found
 
 
-def read_dictionary(client: DataApiClient, dictionary: Dictionary, fields: Sequence[str]) -> List[Row]:
+def read_dictionary(
+    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], **parameters: Any
+) -> List[Row]:
     """Reads a dictionary whole: each entry once, by its key.
 
     Args:
         client: the client.
         dictionary: the dictionary.
         fields: names of the fields to ask for.
+        **parameters: what else to ask for; entries carry them.
 
     Raises:
         BadAnswerError: it has more entries than can be asked for, or moved each time that it was read.
         ApiError: see `DataApiClient.page`.
     """
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
-        return [asdict(client.account())]
+        return [{**asdict(client.account(**parameters)), **parameters}]
     sorted_by = next((name for name in (dictionary.primary_key, "name") if _can_sort(dictionary, name)), None)
-    params: Dict[str, Any] = {"fields": list(fields)}
+    params: Dict[str, Any] = {**parameters, "fields": list(fields)}
     if sorted_by:
         params["sort"] = [{"field": sorted_by, "order": "asc"}]
     found: Dict[Any, Row] = {}
@@ -259,7 +267,7 @@ def read_dictionary(client: DataApiClient, dictionary: Dictionary, fields: Seque
         found = {}
         for page in _iterate_pages(client, dictionary.method, OVERLAP, **params):
             reading.add(page)
-            found.update({row[dictionary.primary_key]: row for row in page.rows})
+            found.update({row[dictionary.primary_key]: {**row, **parameters} for row in page.rows})
         if reading.is_still and len(found) == reading.total:
             return list(found.values())
     raise BadAnswerError(

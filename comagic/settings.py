@@ -65,6 +65,9 @@ NO_ACCESS = (
     "(SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN). To try without an account: python comagic_pipeline.py --demo"
 )
 
+ALL_CLIENTS = "all"
+"""The setting `user_ids` that stands for each client of the agency."""
+
 SECTION = "sources.comagic"
 NOTIFICATIONS = "notifications"
 KNOWN = {
@@ -76,6 +79,7 @@ KNOWN = {
     "timezone",
     "fields",
     "user_id",
+    "user_ids",
     "exclude_fields",
     "pseudonymize_fields",
     "pseudonym_key",
@@ -110,6 +114,7 @@ class Settings:
         resources: names of the resources that are loaded unless others are asked for.
         optional_resources: names of those that the account need not be allowed to read.
         partition_expiration_days: days after which BigQuery drops a partition; None for never.
+        user_ids: ids of the clients of an agency that are loaded side by side, or `all`; empty for one account.
     """
 
     start: datetime
@@ -124,6 +129,7 @@ class Settings:
     partition_expiration_days: Optional[int]
     resources: Tuple[str, ...]
     optional_resources: Tuple[str, ...]
+    user_ids: Tuple[Union[int, str], ...]
 
     def selected(self, report: Report) -> List[str]:
         """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
@@ -162,6 +168,8 @@ def configured_settings(
     partition_expiration_days: Optional[int] = None,
     resources: Any = RESOURCES,
     optional_resources: Any = None,
+    user_id: Optional[int] = None,
+    user_ids: Any = None,
 ) -> Settings:
     """The settings, checked; dlt injects those that are not given.
 
@@ -169,6 +177,8 @@ def configured_settings(
         ConfigurationError: one of them is unknown or wrong; the text begins with its full name.
     """
     refuse_unknown_settings()
+    if user_id is not None and user_ids:
+        raise ConfigurationError(f"{SECTION}.user_ids: user_id is set, too; set one of the two.")
     return Settings(
         start=parse_moment(f"{SECTION}.start_date", start_date),
         lookback=timedelta(days=_whole("lookback_days", lookback_days, 1, 3650)),
@@ -190,6 +200,7 @@ def configured_settings(
         optional_resources=tuple(
             resolved_resources(f"{SECTION}.optional_resources", _names("optional_resources", optional_resources))
         ),
+        user_ids=_user_ids(user_ids),
     )
 
 
@@ -347,6 +358,15 @@ def _names(key: str, fields: FieldNames) -> Tuple[str, ...]:
     if not all(names):
         raise ConfigurationError(f'{SECTION}.{key}: {fields!r} is not a list of names (or "all", for fields).')
     return names
+
+
+def _user_ids(value: Any) -> Tuple[Union[int, str], ...]:
+    names = _names("user_ids", str(value) if isinstance(value, int) else value or None)
+    if names == (ALL_CLIENTS,):
+        return names
+    if not all(name.isdecimal() for name in names):
+        raise ConfigurationError(f'{SECTION}.user_ids: {value!r} is neither a list of ids nor "all".')
+    return tuple(dict.fromkeys(int(name) for name in names))
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -14,16 +14,19 @@ from comagic.load_windows import TABLE
 FRESHNESS = """
 SELECT
     resource,
+    user_id,
     MAX(CASE WHEN is_incremental THEN window_end END) AS loaded_up_to,
     MAX(read_at) AS last_read_at
 FROM {load_windows}
-GROUP BY resource
-ORDER BY resource
+GROUP BY resource, user_id
+ORDER BY resource, user_id
 """
 LAST_WINDOW = """
 SELECT window_end, period_end, rows_announced, rows_received
 FROM {load_windows}
-WHERE resource = '{resource}' AND read_at = (SELECT MAX(read_at) FROM {load_windows} WHERE resource = '{resource}')
+WHERE resource = '{resource}' AND {of_client}
+ORDER BY read_at DESC
+LIMIT 1
 """
 
 
@@ -33,6 +36,7 @@ class Status:
 
     Attributes:
         resource: its name.
+        user_id: the client of an agency, where several are loaded.
         loaded_up_to: the instant up to which runs have come that go on from each other; None if there was none.
         rows: rows of its table.
         last_read_at: when the last window was read.
@@ -41,6 +45,7 @@ class Status:
     """
 
     resource: str
+    user_id: Optional[int]
     loaded_up_to: Optional[datetime]
     rows: int
     last_read_at: datetime
@@ -68,12 +73,13 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
             freshness = client.execute_sql(FRESHNESS.format(load_windows=windows)) or []
         except DestinationUndefinedEntity:
             return []
-        for resource, loaded_up_to, last_read_at in freshness:
-            ((window_end, period_end, announced, received), *_) = (
-                client.execute_sql(LAST_WINDOW.format(load_windows=windows, resource=resource)) or []
-            )
-            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {client.make_qualified_table_name(resource)}") or []  # noqa: S608
-            found.append(
-                Status(resource, loaded_up_to, rows, last_read_at, window_end >= period_end, announced - received)
-            )
+        for resource, user_id, loaded_up_to, last_read_at in freshness:
+            of_client = "user_id IS NULL" if user_id is None else f"user_id = {user_id}"
+            rows_of = "" if user_id is None else f" WHERE {of_client}"
+            where = {"load_windows": windows, "resource": resource, "of_client": of_client}
+            ((window_end, period_end, announced, received), *_) = client.execute_sql(LAST_WINDOW.format(**where)) or []
+            table = client.make_qualified_table_name(resource)
+            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{rows_of}") or []  # noqa: S608
+            is_complete, missing = window_end >= period_end, announced - received
+            found.append(Status(resource, user_id, loaded_up_to, rows, last_read_at, is_complete, missing))
     return found

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from comagic.catalog import LIST, Resource
 from comagic.client import Usage
-from comagic.columns import flattened
+from comagic.columns import USER_ID, flattened
 from comagic.journal import Journal
 from comagic.load_windows import TABLE as LOAD_WINDOWS
 from comagic.status import Status
@@ -101,7 +101,8 @@ def show_status(
         up_to = f"{of.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago" if age else "no moment: only periods by hand"
         result = "came to its end" if of.is_complete else "stopped on the way"
         missing = f", {of.missing:,} announced rows did not come in its last window" if of.missing > 0 else ""
-        console.print(f"[bold]{of.resource}[/bold]: loaded up to {up_to}; {of.rows:,} rows", highlight=False)
+        client = "" if of.user_id is None else f" of client {of.user_id}"
+        console.print(f"[bold]{of.resource}[/bold]{client}: loaded up to {up_to}; {of.rows:,} rows", highlight=False)
         console.print(f"  last run: read at {of.last_read_at:{API_TIME}} UTC, {result}{missing}", highlight=False)
         if too_old:
             console.print(f"  [red]older than {max_age_hours:g} hours[/red]", highlight=False)
@@ -125,10 +126,10 @@ def show_differences(console: Console, journal: Journal) -> None:
 
 
 def show_refused(console: Console, journal: Journal, optional: Collection[str]) -> None:
-    """Tells of resources that the account may not read, each with the right or the component that it needs."""
+    """Tells of what was not loaded while the rest was: a right or a component lacks, or a client has a fault."""
     for name, of in journal.passes.items():
-        if of.is_refused:
-            mark = "Left out" if name in optional else "Not loaded"
+        if of.stopped and of.stops_itself_alone:
+            mark = "Left out" if of.is_refused and of.resource in optional else "Not loaded"
             console.print(f"[yellow]{mark}:[/yellow] {name}. ", end="", highlight=False)
             console.print(str(of.stopped), markup=False, highlight=False)
 
@@ -179,7 +180,11 @@ def new_columns(info: LoadInfo, of: Sequence[Resource]) -> List[str]:
 def _known_columns(resources: Sequence[Resource]) -> Dict[str, List[str]]:
     known: Dict[str, List[str]] = {}
     for resource in resources:
-        known[resource.name] = [*(of.name for of in flattened(resource.fields.values())), *resource.computed]
+        known[resource.name] = [
+            USER_ID.name,
+            *(of.name for of in flattened(resource.fields.values())),
+            *resource.computed,
+        ]
         for name, of in resource.fields.items():
             if of.type == LIST:
                 known[f"{resource.name}__{name}"] = [*of.children, "value"]

@@ -11,7 +11,10 @@ from comagic.sandbox import Switches
 from tests.conftest import ROOT, TODAY, Command, Serve, Warehouse, access_to, recent_account
 from tests.test_docs import block_after
 
-WINDOWS = "SELECT * EXCLUDE (site_id, _dlt_id, _dlt_load_id, read_at, read_seconds) FROM load_windows ORDER BY window_start"
+WINDOWS = (
+    "SELECT * EXCLUDE (user_id, site_id, _dlt_id, _dlt_load_id, read_at, read_seconds) FROM load_windows "
+    "ORDER BY window_start"
+)
 
 
 def test_each_window_is_written_down_with_the_rows(serve: Serve, warehouse: Warehouse) -> None:

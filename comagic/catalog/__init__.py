@@ -121,6 +121,7 @@ class Dictionary:
         description: one line for people; it becomes the table's description.
         primary_key: field that is unique in the account.
         fields: every documented field, by name.
+        is_agencys: it tells of an agency itself, not of one of its clients.
         cursor: none; an entry has no time.
         computed: no columns are made from other fields.
         key_of: its key is a field.
@@ -131,6 +132,7 @@ class Dictionary:
     description: str
     primary_key: str
     fields: Mapping[str, Field]
+    is_agencys: bool = False
     cursor: ClassVar[None] = None
     computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
     key_of: ClassVar[Sequence[str]] = ()

@@ -25,6 +25,9 @@ MAX_LIMIT = 10_000
 MAX_OFFSET = 100_000
 DEFAULT_LIMIT = 1_000
 
+OF_AGENCY = ("get.customers", "get.customer_users")
+"""Methods that list an agency's clients, so nobody can have one to name."""
+
 CODES: Mapping[str, int] = {
     "parse_error": -32700,
     "invalid_request": -32600,
@@ -174,6 +177,8 @@ class Protocol:
         if method == "login.user":
             return {"data": self._login(params), "metadata": {"limits": self._limits()}}
         self._admit(params)
+        if method not in OF_AGENCY:
+            self._check_client(params)
         if method in self.switches.errors:
             raise RefusedError(self.switches.errors[method])
         self._check_budget()
@@ -214,10 +219,15 @@ class Protocol:
                 raise RefusedError("access_token_invalid", **quoted)
         elif token != KEY:
             raise RefusedError("access_token_invalid", **quoted)
-        if self.switches.agency and params.get("user_id") is None:
+
+    def _check_client(self, params: Mapping[str, Any]) -> None:
+        user_id = params.get("user_id")
+        if self.switches.agency and user_id is None:
             raise RefusedError("required_parameter_missed", field="user_id")
-        if not isinstance(params.get("user_id", 0), int):
-            raise RefusedError("data_type_error", field="user_id", value=params["user_id"])
+        if "user_id" in params and not isinstance(user_id, int):
+            raise RefusedError("data_type_error", field="user_id", value=user_id)
+        if user_id in self.switches.client_errors:
+            raise RefusedError(self.switches.client_errors[user_id])
 
     # Budgets: only answered calls are charged
 

@@ -44,8 +44,9 @@ class Switches:
         minute_limit: points of a minute.
         day_limit: points of a day.
         latency: seconds that every answer takes.
-        agency: `user_id` is required with every call.
+        agency: `user_id` is required with every call, except those that list the agency's clients.
         errors: mnemonic that a method answers with instead of a result, by method.
+        client_errors: the same by `user_id`, whatever the method.
         faults: kind of fault by the number of the request, counted from 1; see `FAULTS`.
         hang_seconds: how long a hanging request hangs.
     """
@@ -61,5 +62,6 @@ class Switches:
     latency: float = 0.0
     agency: bool = False
     errors: Dict[str, str] = field(default_factory=dict)
+    client_errors: Dict[int, str] = field(default_factory=dict)
     faults: Dict[int, str] = field(default_factory=dict)
     hang_seconds: float = 60.0

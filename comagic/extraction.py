@@ -1,0 +1,109 @@
+"""What the resources of one account, or of one client of an agency, are read with."""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from comagic.catalog import Dictionary, Resource, dictionaries, resources
+from comagic.client import DataApiClient
+from comagic.exceptions import ConfigurationError
+from comagic.journal import Journal, Pass
+from comagic.privacy import Privacy
+from comagic.reading import read_dictionary
+from comagic.settings import ALL_CLIENTS, Settings, parse_zone
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What the resources of one account, or of one client of an agency, are read with.
+
+    Attributes:
+        settings: the settings.
+        client: the API's client.
+        journal: takes notes; without it errors are raised.
+        since: wall time at which to begin, instead of the cursor.
+        until: wall time before which to end; None for now.
+        user_id: the client of the agency, where several are loaded; its rows carry it.
+    """
+
+    settings: Settings
+    client: DataApiClient
+    journal: Optional[Journal] = None
+    since: Optional[datetime] = None
+    until: Optional[datetime] = None
+    user_id: Optional[int] = None
+
+    def name(self, resource: Resource) -> str:
+        """Name of the dlt resource, which has a state of its own for each client of an agency."""
+        return resource_name(resource, self.user_id)
+
+    def key(self, resource: Resource) -> List[str]:
+        """Columns that are unique in the resource's table."""
+        return [*self.parameters(resource), resource.primary_key]
+
+    def parameters(self, resource: Resource) -> Dict[str, Any]:
+        """What each request for the resource has to name, and each row carries."""
+        return {} if self.user_id is None or is_agencys(resource) else {"user_id": self.user_id}
+
+    def privacy(self, resource: Resource) -> Privacy:
+        """What of the resource's fields is left out or replaced."""
+        return self.settings.privacy.of(resource)
+
+    def begun(self, resource: Resource) -> Pass:
+        """The journal's pass over a resource of which nothing is known yet."""
+        now = datetime.now()  # noqa: DTZ005  # replaced by the period; a dictionary has none
+        return Pass(
+            resource.name,
+            *(now, now, now),
+            planned=1,
+            is_dictionary=isinstance(resource, Dictionary),
+            is_of_client=self.user_id is not None,
+        )
+
+    def zone(self) -> tzinfo:
+        """The zone of the account's times, or of the client's; the agency's own times are taken as in its zone, too.
+
+        Raises:
+            ComagicError: the account cannot be asked for it.
+        """
+        account = None if self.settings.zone else self.client.account(self.user_id)
+        return self.settings.zone or parse_zone("get.account.timezone", account.timezone if account else "")
+
+
+def resource_name(resource: Resource, user_id: Optional[int]) -> str:
+    """Name of a dlt resource: that of the catalog, with the client's id where several clients are loaded."""
+    return resource.name if user_id is None or is_agencys(resource) else f"{resource.name}_{user_id}"
+
+
+def passes(names: Sequence[str], clients: Sequence[Optional[int]]) -> List[Tuple[str, Optional[int]]]:
+    """What a load reads one after the other: names of dlt resources, and the client whose source has them.
+
+    Args:
+        names: names of resources in the catalog.
+        clients: see `chosen_clients`.
+    """
+    found: Dict[str, Optional[int]] = {}
+    for user_id in clients:
+        for name in names:
+            found.setdefault(resource_name(resources()[name], user_id), user_id)
+    return list(found.items())
+
+
+def chosen_clients(client: DataApiClient, user_ids: Sequence[Any]) -> List[Optional[int]]:
+    """The clients of an agency to load, by the setting `user_ids`; None alone where there is no agency.
+
+    Raises:
+        ConfigurationError: all clients are wanted, and the agency has none.
+        ApiError: see `DataApiClient.page`.
+    """
+    if list(user_ids) != [ALL_CLIENTS]:
+        return list(user_ids) or [None]
+    found = [of["id"] for of in read_dictionary(client, dictionaries()["customer_users"], ["id"])]
+    if not found:
+        raise ConfigurationError('sources.comagic.user_ids: it is "all", and get.customer_users lists no clients.')
+    return sorted(found)
+
+
+def is_agencys(resource: Resource) -> bool:
+    """True for a resource that tells of an agency itself, not of one of its clients."""
+    return isinstance(resource, Dictionary) and resource.is_agencys
