@@ -16,7 +16,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import click
 import dlt
@@ -42,7 +42,7 @@ from comagic.destinations import (
 )
 from comagic.display import Display
 from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
-from comagic.extraction import chosen_clients, passes
+from comagic.extraction import chosen_clients, runs
 from comagic.flat_view import create_flat_view
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
@@ -279,32 +279,33 @@ def load_period(
         ComagicError: what ended the load before; what was loaded until then is kept and shown.
     """
     began = time.monotonic()
-    package_rows = settings.load_package_rows
     tables: Counter[str] = Counter()
     added: List[str] = []
     place = ""
     with Display(err, journal, client.usage) as display:
         pipeline.collector = display.collector
         finish_interrupted(pipeline, lambda sentence: err.print(sentence, highlight=False))
-        for name, user_id in passes(names, chosen_clients(client, settings.user_ids)):
-            while not journal.is_over(name):
+        for together, user_id in runs(names, chosen_clients(client, settings.user_ids)):
+            done: Set[str] = set()
+            while left := [name for name in together if name not in done and not journal.has_ended(name)]:
                 source = comagic_source(
                     since=since,
                     until=until,
                     journal=journal,
                     client=client,
-                    stop_after_rows=package_rows,
+                    stop_after_rows=settings.load_package_rows,
                     user_ids=None if user_id is None else [user_id],
                     **access,
                 )
                 try:
-                    info = pipeline.run(source.with_resources(name), loader_file_format=file_format(pipeline))
+                    info = pipeline.run(source.with_resources(*left), loader_file_format=file_format(pipeline))
                 except PipelineStepFailed as failed:
                     # The reading of a dictionary failed: its table stays as it was, other resources can go on.
-                    if failed.step == "extract" and journal.has_stopped(name):
+                    if failed.step == "extract" and any(map(journal.has_ended, left)):
                         continue
                     raise
                 info.raise_on_failed_jobs()
+                done.update(filter(journal.is_complete, left))
                 count_rows(pipeline, tables)
                 added += new_columns(info, list(resources().values()))
                 place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"

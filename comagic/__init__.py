@@ -267,15 +267,16 @@ def dictionary_resource(dictionary: Dictionary, extraction: Extraction) -> DltRe
 
     def entries() -> Iterator[TDataItems]:
         notes = extraction.journal or Journal()
-        notes.plan(name, extraction.begun(dictionary))
-        try:
-            found = read_dictionary(extraction.client, dictionary, selected, **parameters)
-            rows = RowShaper(dictionary, extraction.zone(), privacy).shape(found)
-        except ComagicError as error:
-            notes.stop(name, error, extraction.begun(dictionary))
-            raise  # nothing read is not the same as no entries: the table stays as it was
-        notes.finish_dictionary(name, len(rows))
-        yield rows
+        if name not in notes.entries:
+            notes.plan(name, extraction.begun(dictionary))
+            try:
+                found = read_dictionary(extraction.client, dictionary, selected, **parameters)
+                rows = RowShaper(dictionary, extraction.zone(), privacy).shape(found)
+            except ComagicError as error:
+                notes.stop(name, error, extraction.begun(dictionary))
+                raise  # nothing read is not the same as no entries: the table stays as it was
+            notes.finish_dictionary(name, rows)
+        yield notes.entries[name]
 
     resource = dlt.resource(entries, name=name, primary_key=extraction.key(dictionary), selected=False)
     # Not by bigquery_adapter: without a partition or clusters it hands on no columns, which dlt takes as "none".

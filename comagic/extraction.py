@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from comagic.catalog import Dictionary, Resource, dictionaries, resources
+from comagic.catalog import Dictionary, Report, Resource, dictionaries, resources
 from comagic.client import DataApiClient
 from comagic.exceptions import ConfigurationError
 from comagic.journal import Journal, Pass
@@ -75,18 +75,22 @@ def resource_name(resource: Resource, user_id: Optional[int]) -> str:
     return resource.name if user_id is None or is_agencys(resource) else f"{resource.name}_{user_id}"
 
 
-def passes(names: Sequence[str], clients: Sequence[Optional[int]]) -> List[Tuple[str, Optional[int]]]:
-    """What a load reads one after the other: names of dlt resources, and the client whose source has them.
+def runs(names: Sequence[str], clients: Sequence[Optional[int]]) -> List[Tuple[List[str], Optional[int]]]:
+    """What a load does one after the other: names of dlt resources, and the client whose source has them.
+
+    Each report has runs of its own, which may be many; the dictionaries of a client come in one.
 
     Args:
         names: names of resources in the catalog.
         clients: see `chosen_clients`.
     """
-    found: Dict[str, Optional[int]] = {}
+    found: List[Tuple[List[str], Optional[int]]] = []
     for user_id in clients:
-        for name in names:
-            found.setdefault(resource_name(resources()[name], user_id), user_id)
-    return list(found.items())
+        chosen = [resources()[name] for name in names]
+        found += [([resource_name(of, user_id)], user_id) for of in chosen if isinstance(of, Report)]
+        small = [of for of in chosen if isinstance(of, Dictionary) and (user_id is clients[0] or not of.is_agencys)]
+        found += [([resource_name(of, user_id) for of in small], user_id)] if small else []
+    return found
 
 
 def chosen_clients(client: DataApiClient, user_ids: Sequence[Any]) -> List[Optional[int]]:

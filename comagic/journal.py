@@ -6,6 +6,7 @@ from typing import Callable, Collection, Dict, List, Optional
 
 from comagic.exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError
 from comagic.reading import WindowResult
+from comagic.rows import Row
 
 
 @dataclass
@@ -65,11 +66,13 @@ class Journal:
     Attributes:
         passes: by name of the dlt resource.
         results: all finished windows.
+        entries: rows of dictionaries: a run that one of several ended, since it may not be read, is done again.
         on_change: called after each note, for a display of the progress.
     """
 
     passes: Dict[str, Pass] = field(default_factory=dict)
     results: List[WindowResult] = field(default_factory=list)
+    entries: Dict[str, List[Row]] = field(default_factory=dict)
     on_change: Optional[Callable[[], None]] = None
 
     def plan(self, name: str, new: Pass) -> None:
@@ -90,10 +93,11 @@ class Journal:
         self.results.append(result)
         self._changed()
 
-    def finish_dictionary(self, name: str, rows: int) -> None:
-        """Notes that a dictionary was read whole."""
+    def finish_dictionary(self, name: str, rows: List[Row]) -> None:
+        """Notes that a dictionary was read whole, and keeps its rows for a second run."""
+        self.entries[name] = rows
         self.passes[name].finished = 1
-        self.passes[name].rows = rows
+        self.passes[name].rows = len(rows)
         self._changed()
 
     def stop(self, name: str, error: ComagicError, new: Pass) -> None:
@@ -105,16 +109,9 @@ class Journal:
         """True when the whole period of a resource was read."""
         return name in self.passes and self.passes[name].is_complete
 
-    def has_stopped(self, name: str) -> bool:
-        """True if something ended the resource's pass before its end."""
-        return name in self.passes and self.passes[name].stopped is not None
-
-    def is_over(self, name: str) -> bool:
-        """True when nothing more is to be read of a resource: it is complete, or it or the load was stopped."""
-        current = self.passes.get(name)
-        if current and (current.is_complete or current.stopped):
-            return True
-        return any(of.stopped and not of.stops_itself_alone for of in self.passes.values())
+    def has_ended(self, name: str) -> bool:
+        """True if something ended the resource's pass before its end, or the whole load."""
+        return any(of.stopped and (key == name or not of.stops_itself_alone) for key, of in self.passes.items())
 
     def first_error_but(self, optional: Collection[str]) -> Optional[ComagicError]:
         """What ended the load, or a resource of it, except for optional resources that the account may not read."""

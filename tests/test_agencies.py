@@ -22,14 +22,8 @@ def counts(warehouse: Warehouse, table: str) -> list[tuple[Any, ...]]:
     return warehouse.query(f"SELECT user_id, count(*), count(DISTINCT id) FROM {table} GROUP BY user_id ORDER BY 1")
 
 
-@pytest.mark.parametrize("database", ["warehouse", "warehouse_in_bigquery"])
-def test_all_clients_come_with_their_id_in_the_key(
-    serve: Serve, command: Command, database: str, request: pytest.FixtureRequest
-) -> None:
-    warehouse = request.getfixturevalue(database)
+def test_all_clients_come_with_their_id_in_the_key(serve: Serve, command: Command, warehouse: Warehouse) -> None:
     sandbox, environment = agency(serve)
-    if isinstance(warehouse, BigQuery):
-        environment = {**environment, **warehouse.environment, "LOAD__WORKERS": "1"}
     number = len(expected_calls(sandbox.account, LONG_AGO))
     shown = command(*NAMES, **environment)
     assert shown.code == 0, shown.err
@@ -47,6 +41,18 @@ def test_all_clients_come_with_their_id_in_the_key(
         sandbox.account.dictionaries["tags"].pop()
         assert command(*NAMES, **environment).code == 0
     assert "calls of client 10020: loaded up to" in command("status", **environment).out
+
+
+def test_clients_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+    sandbox, environment = agency(serve, **warehouse_in_bigquery.environment, LOAD__WORKERS="1")
+    names = ("--resource", "goals", "--resource", "tags")
+    assert command(*names, **environment).code == 0
+    goals = counts(warehouse_in_bigquery, "goals")
+    assert [(user_id, rows == ids) for user_id, rows, ids in goals] == [(user_id, True) for user_id in CLIENTS]
+    sandbox.account.dictionaries["tags"].pop()
+    assert command(*names[2:], **environment).code == 0
+    entries = len(sandbox.account.dictionaries["tags"])
+    assert counts(warehouse_in_bigquery, "tags") == [(user_id, entries, entries) for user_id in CLIENTS]
 
 
 def test_one_clients_failure_stops_neither_the_others_nor_goes_unsaid(

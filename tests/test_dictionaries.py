@@ -123,9 +123,12 @@ def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
 ) -> None:
     account = recent_account(1)
     sandbox = serve(account)
-    environment = {**access_to(sandbox), "SOURCES__COMAGIC__RESOURCES": '["tags", "sip_lines", "sites", "calls"]'}
+    environment = {
+        **access_to(sandbox),
+        "SOURCES__COMAGIC__RESOURCES": '["tags", "sip_lines", "virtual_numbers", "calls"]',
+    }
     assert command(**environment).code == 0
-    sandbox.switches.errors = {"get.sip_lines": "method_component_disabled", "get.sites": "forbidden"}
+    sandbox.switches.errors = {"get.sip_lines": "method_component_disabled", "get.virtual_numbers": "forbidden"}
     account.dictionaries["tags"].pop()
     shown = command(**environment)
     assert shown.code == 1, shown.out
@@ -134,11 +137,11 @@ def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
     assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
     assert len(rows(place, "sip_lines")) == 1, "what could not be read stays as it was"
     assert "calls" in shown.out
-    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES='["sip_lines", "sites"]')
+    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES='["sip_lines", "virtual_numbers"]')
     assert shown.code == 0, shown.err
     assert "Left out: sip_lines." in shown.out
     shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES="sip_lines")
-    assert shown.code == 1, "sites is not optional"
+    assert shown.code == 1, "virtual_numbers is not optional"
 
 
 def test_an_error_in_a_dictionary_leaves_its_table_as_it_was(serve: Serve, command: Command, place: Path) -> None:

@@ -19,7 +19,7 @@ from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import KEY
 from comagic.sandbox.vocabulary import SITES
 from comagic.windows import plan_windows
-from tests.conftest import LONG_AGO, TODAY, BigQuery, Command, Serve, Warehouse, access_to, recent_account
+from tests.conftest import LONG_AGO, TODAY, Command, Serve, Warehouse, access_to, recent_account
 from tests.test_dictionaries import DUCKDB_TYPES
 
 OTHERS = {name: report for name, report in reports().items() if name != "calls"}
@@ -222,17 +222,6 @@ def test_status_judges_what_is_to_be_fresh(serve: Serve, command: Command) -> No
         shown = command("status", "--max-age-hours", "1", *of_resources(*names), **environment)
         assert (shown.code, "chats: never loaded" in shown.out) == (code, bool(code)), shown.out
     assert command("status", *of_resources("chats"), **environment).code == 0, "no age was named"
-
-
-def test_reports_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
-    account = recent_account(1)
-    environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
-    names = ("call_legs", "chat_messages")  # others are read by the questions of the data dictionary
-    shown = command(*of_resources(*names), **environment)
-    assert shown.code == 0, shown.err
-    for name in names:
-        found = [row["id"] for row in warehouse_in_bigquery._rows(name)]
-        assert found == [row["id"] for row in rows_of(account, OTHERS[name])], name
 
 
 def test_personal_data_is_left_out_of_every_report_that_has_it(
