@@ -6,6 +6,9 @@
     python comagic_pipeline.py status    how fresh is the destination?
     python comagic_pipeline.py --help    all that it can do
 
+`main` is the entry point of a Cloud Function that Pub/Sub triggers, `main_http` of one that is called by HTTP; see
+deploy/README.md.
+
 Settings are in .dlt/config.toml, the access in .dlt/secrets.toml, or both in environment variables.
 """
 
@@ -16,7 +19,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import click
 import dlt
@@ -41,9 +44,21 @@ from comagic.destinations import (
     refuse_other_shapes,
 )
 from comagic.display import Display
-from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain
+from comagic.exceptions import BusyError
+from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain, is_lasting
 from comagic.extraction import chosen_clients, runs
 from comagic.flat_view import create_flat_view
+from comagic.function import (
+    EVENT_MINUTES,
+    HTTP_MINUTES,
+    entry_point,
+    limit,
+    log,
+    logged,
+    order_of_event,
+    order_of_text,
+    prepare,
+)
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
 from comagic.settings import (
@@ -389,7 +404,7 @@ def show_next_steps(pipeline: Pipeline, with_calls: bool) -> None:
     out.print(f"  3. {shown} comagic_pipeline.py", highlight=False)
 
 
-def main() -> None:
+def run_command_line() -> None:
     """Runs the command line; a person's mistake ends in a sentence, not in a traceback."""
     forget_bare_variables()
     signal.signal(signal.SIGTERM, terminate)
@@ -404,6 +419,64 @@ def main() -> None:
         end_with(abort.__cause__ or KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:
         end_with(error)
+
+
+@entry_point("cloud_event")
+def main(event: Any) -> None:
+    """Loads what is new, as a Cloud Function that a Pub/Sub message begins; an early stop leaves the rest to the next.
+
+    Args:
+        event: the CloudEvent; the message's data may be JSON with `since`, `until` and `resources`.
+
+    Raises:
+        Exception: a fault that passes, so that Pub/Sub sends the message again.
+    """
+    answered(lambda: order_of_event(event), EVENT_MINUTES)
+
+
+@entry_point("http")
+def main_http(request: Any) -> Tuple[Dict[str, str], int]:
+    """The same by an HTTP request, which may take longer; its body is what the message's data is.
+
+    Args:
+        request: Flask's request.
+
+    Returns:
+        The outcome and a sentence, and the HTTP status: 200 if all is loaded or the next request goes on, 400 for an
+        order that cannot be, 500 for a fault.
+    """
+    try:
+        outcome, sentence = answered(lambda: order_of_text(request.get_data(as_text=True)), HTTP_MINUTES)
+    except Exception as error:
+        return {"outcome": "failed", "message": explain(error) or type(error).__name__}, 500
+    return {"outcome": outcome, "message": sentence}, 400 if outcome == "refused" else 200
+
+
+def answered(order: Callable[[], List[str]], most_minutes: float) -> Tuple[str, str]:
+    """Carries an order out and writes the log of it.
+
+    Returns:
+        `loaded`, `stopped early`, or `refused` for what would fail again; and the sentence that says why.
+
+    Raises:
+        Exception: a fault that passes.
+    """
+    forget_bare_variables()
+    with logged(out, err):
+        try:
+            prepare()
+            cli(["load", *limit(most_minutes), *order()], standalone_mode=False)
+        except Exception as error:
+            sentence = error.format_message() if isinstance(error, click.ClickException) else explain(error)
+            if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
+                log("WARNING", f"Stopped early: {sentence}")
+                return "stopped early", sentence
+            if not is_lasting(error):
+                log("ERROR", sentence or f"{type(error).__name__}: {error}")
+                raise
+            log("ERROR", f"{sentence} The message is not tried again.")
+            return "refused", sentence
+    return "loaded", ""
 
 
 def terminate(number: int, _: Any) -> None:
@@ -424,4 +497,4 @@ def end_with(error: BaseException) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command_line()

@@ -5,6 +5,7 @@ import re
 import signal
 from typing import Any, Callable, Iterator, Sequence, Tuple, Type
 
+import click
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
     ConfigurationException,
@@ -18,7 +19,14 @@ from dlt.common.destination.exceptions import (
 from dlt.common.exceptions import DltException, MissingDependencyException, SignalReceivedException
 from dlt.normalize.exceptions import NormalizeJobFailed
 
-from comagic.exceptions import ComagicError, ConfigurationError
+from comagic.exceptions import (
+    AccessError,
+    ComagicError,
+    ConfigurationError,
+    RequestError,
+    StatusError,
+    WindowTooDenseError,
+)
 from comagic.settings import NO_ACCESS
 
 EXIT_FAILED = 1
@@ -59,6 +67,15 @@ def exit_code(error: BaseException) -> int:
         MissingDependencyException,
     )
     return EXIT_USAGE if any(isinstance(cause, wrong) for cause in causes(error)) else EXIT_FAILED
+
+
+def is_lasting(error: BaseException) -> bool:
+    """True if the same would fail again however often it is tried: somebody has to mend a setting, a right, a key."""
+    if exit_code(error) == EXIT_USAGE or isinstance(error, click.UsageError):
+        return True
+    return any(
+        isinstance(cause, (AccessError, RequestError, StatusError, WindowTooDenseError)) for cause in causes(error)
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -107,7 +107,7 @@ def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Command:
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:
-                comagic_pipeline.main()
+                comagic_pipeline.run_command_line()
                 code: Any = 0
             except SystemExit as stop:
                 code = stop.code
@@ -133,7 +133,7 @@ def noting(storage, load_id, file_name, *outcome):
     note(storage, load_id, file_name, *outcome)
 
 PackageStorage.save_pending_transition = noting
-comagic_pipeline.main()
+comagic_pipeline.run_command_line()
 """
 
 

@@ -345,7 +345,10 @@ def test_killed_before_it_loads_and_the_next_run_finishes_the_package_and_reads_
 ) -> None:
     account = recent_account()
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
-    dies = "import os, dlt, comagic_pipeline; dlt.Pipeline.load = lambda *_, **__: os._exit(9); comagic_pipeline.main()"
+    dies = (
+        "import os, dlt, comagic_pipeline; dlt.Pipeline.load = lambda *_, **__: os._exit(9); "
+        "comagic_pipeline.run_command_line()"
+    )
     everything = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "-c", dies], env=everything, capture_output=True, check=False)
     assert ended.returncode == 9, ended.stderr
