@@ -86,6 +86,8 @@ CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (descript
 CREATE TABLE `project`.`comagic`.`load_windows` ( `resource` STRING OPTIONS (description='Name of the resource that was read, and of its table.'),
     `window_start` TIMESTAMP OPTIONS (description='First instant of the window.'),
     `window_end` TIMESTAMP OPTIONS (description='First instant after the window.'),
+    `user_id` INT64 OPTIONS (description='Client of the agency, where several are loaded; else null.'),
+    `site_id` INT64 OPTIONS (description='Site that was asked for, where a report is read site by site; else null.'),
     `rows_announced` INT64 OPTIONS (description='Rows that the API announced; its request has a second more on either side.'),
     `rows_received` INT64 OPTIONS (description='Different rows that came for that request; fewer than announced: some lack.'),
     `rows_loaded` INT64 OPTIONS (description='Rows of the window itself, each handed once to the resource\'s table.'),
