@@ -81,6 +81,7 @@ from comagic.summary import (
     show_status,
     summary_line,
 )
+from comagic.windows import share
 from comagic.working_folder import finish_interrupted, keep_to_this_place, sole_run
 
 DATABASE = "comagic_pipeline.duckdb"
@@ -153,6 +154,23 @@ def cli() -> None:
     help="Stop in time to be done after so many minutes, keep what was loaded, end with 75. "
     "Default: the setting max_minutes, else no limit.",
 )
+@click.option(
+    "--task-count",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    envvar="CLOUD_RUN_TASK_COUNT",
+    help="With --since and --until: share the period between so many tasks that run at once, in BigQuery. "
+    "Default: CLOUD_RUN_TASK_COUNT, else 1.",
+)
+@click.option(
+    "--task-index",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    envvar="CLOUD_RUN_TASK_INDEX",
+    help="Which of them this one is, from 0. Default: CLOUD_RUN_TASK_INDEX.",
+)
 @click.option("--demo", is_flag=True, help=f"Load a synthetic account, served on this machine, into {DEMO_DATABASE}.")
 def load(
     since: Optional[str],
@@ -161,6 +179,8 @@ def load(
     destination: Optional[str],
     staging: Optional[str],
     max_minutes: Optional[float],
+    task_count: int,
+    task_index: int,
     demo: bool,
 ) -> None:
     """Load what is new since the last run, and the lookback again.
@@ -170,17 +190,23 @@ def load(
     """
     named = resolved_resources("--resource", names)
     begin, end = chosen_period(since, until)
+    task = ""
+    if task_count > 1:
+        begin, end = chosen_share(begin, end, task_index, task_count)
+        task = str(task_index)
     journal = Journal()
     with ExitStack() as stack:
         stack.enter_context(told(journal, configured_notifier()))
         settings = configured_settings()
         chosen = named or list(settings.resources)
+        if task_index > 0:  # the dictionaries have no period to share
+            chosen = [name for name in chosen if name in reports()]
         limit = minutes("--max-minutes", max_minutes) if max_minutes is not None else settings.max_minutes
         access = stack.enter_context(demo_account()) if demo else {}
         client = open_client(
             deadline=Deadline(limit), **{name: access[name] for name in ("credentials", "base_url") if name in access}
         )
-        pipeline = opened_pipeline(destination, demo, staging)
+        pipeline = opened_pipeline(destination, demo, staging, task)
         stack.enter_context(sole_run(pipeline))
         ask_first(pipeline)
         refuse_other_shapes(pipeline, [resources()[name] for name in chosen], bool(settings.user_ids))
@@ -264,12 +290,13 @@ def check() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def opened_pipeline(destination: Optional[str], demo: bool, staging: Optional[str] = None) -> Pipeline:
-    """The pipeline that the commands share."""
+def opened_pipeline(destination: Optional[str], demo: bool, staging: Optional[str] = None, task: str = "") -> Pipeline:
+    """The pipeline that the commands share; a task that loads beside others has a state and a staging of its own."""
     dataset: Any = None if demo else dlt.config.get("dataset_name")
+    name = "comagic_demo" if demo else "comagic"
     pipeline = dlt.pipeline(
-        pipeline_name="comagic_demo" if demo else "comagic",
-        destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo),
+        pipeline_name=f"{name}_task_{task}" if task else name,
+        destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo, task),
         staging=chosen_staging(staging),
         dataset_name=dataset or DATASET,
     )
@@ -374,6 +401,18 @@ def chosen_period(since: Optional[str], until: Optional[str]) -> Tuple[Optional[
     if begin and end and begin >= end:
         raise click.UsageError(f"--since {since} is not before --until {until}.")
     return begin, end
+
+
+def chosen_share(
+    begin: Optional[datetime], end: Optional[datetime], index: int, count: int
+) -> Tuple[datetime, datetime]:
+    """The share of a period that one of several tasks loads; its end is given, so that all see the same one."""
+    if not begin or not end:
+        raise click.UsageError("--task-count above 1 (CLOUD_RUN_TASK_COUNT) goes with --since and --until.")
+    if index >= count:
+        raise click.UsageError(f"--task-index {index}: tasks are counted from 0, and --task-count is {count}.")
+    own = share(begin, end, index, count)
+    return own.start, own.end
 
 
 @contextmanager

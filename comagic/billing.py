@@ -36,14 +36,14 @@ class BilledBigQuery(dlt.destinations.bigquery):
 
     Args:
         credentials: access; dlt's configuration where there is none.
-        replace_strategy: dlt's, for tables that are replaced.
+        **settings: dlt's own of the destination, such as `replace_strategy`.
     """
 
     __orig_base__ = dlt.destinations.bigquery  # by whose arguments dlt tells what was given from defaults
 
-    def __init__(self, credentials: Optional[GcpServiceAccountCredentials], replace_strategy: str) -> None:
+    def __init__(self, credentials: Optional[GcpServiceAccountCredentials], **settings: Any) -> None:
         self.bill = Bill()
-        super().__init__(credentials, destination_name="bigquery", replace_strategy=replace_strategy)  # type: ignore[arg-type]
+        super().__init__(credentials, destination_name="bigquery", **settings)  # type: ignore[arg-type]
 
     @property
     def destination_type(self) -> str:

@@ -43,13 +43,14 @@ DUCKDB_MEMORY = {"memory_limit": "500MB", "threads": 1, "preserve_insertion_orde
 long as without them: by default DuckDB keeps what it has read and buffers for every thread. It uses disk beyond."""
 
 
-def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Destination[Any, Any]:
+def chosen_destination(name: Optional[str], database: str, fixed: bool, task: str = "") -> Destination[Any, Any]:
     """The destination by name, or by dlt's own configuration; DuckDB by default.
 
     Args:
         name: what --destination says.
         database: file for DuckDB, relative to the current folder, where the configuration names none.
         fixed: use that file whatever the configuration says.
+        task: name of one of several tasks that load at once, each with a staging dataset of its own, `_staging_0`.
     """
     configured: Any = dlt.config.get("destination_type")
     chosen = str(name or ("duckdb" if fixed else configured or "duckdb"))
@@ -57,7 +58,9 @@ def chosen_destination(name: Optional[str], database: str, fixed: bool) -> Desti
     if chosen in ("bigquery", BIGQUERY):
         from comagic.billing import BilledBigQuery  # Google's client takes its time to import
 
-        return BilledBigQuery(_nobodys_access() if EMULATOR in os.environ else None, REPLACE)
+        own = {"staging_dataset_name_layout": f"%s_staging_{task}"} if task else {}
+        access = _nobodys_access() if EMULATOR in os.environ else None
+        return BilledBigQuery(access, replace_strategy=REPLACE, **own)
     if kind != "duckdb":
         return cast(Destination[Any, Any], Destination.from_reference(chosen))
     places: List[Any] = [of.get("destination.duckdb.credentials") for of in (dlt.config, dlt.secrets)]

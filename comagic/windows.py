@@ -56,6 +56,20 @@ def plan_windows(start: datetime, end: datetime, days: int, longest_period_days:
     return windows
 
 
+def share(start: datetime, end: datetime, index: int, count: int) -> Window:
+    """One of several nearly equal shares of `[start, end)`, in whole days; the last one ends where the period does.
+
+    Args:
+        start: first wall time of the period.
+        end: first wall time after it.
+        index: which share, from 0.
+        count: number of shares; those beyond the period's days are empty.
+    """
+    days = -((start - end) // timedelta(days=1))
+    first, last = (min(start + timedelta(days=days * nth // count), end) for nth in (index, index + 1))
+    return Window(first, last)
+
+
 def split(window: Window, parts: int) -> List[Window]:
     """Cuts a window into at most `parts` windows of nearly equal length, none shorter than a second."""
     parts = min(parts, window.seconds)
