@@ -501,6 +501,7 @@ def answered(order: Callable[[], List[str]], most_minutes: float) -> Tuple[str, 
         Exception: a fault that passes.
     """
     forget_bare_variables()
+    outcome, sentence = "loaded", ""
     with logged(out, err):
         try:
             prepare()
@@ -508,14 +509,15 @@ def answered(order: Callable[[], List[str]], most_minutes: float) -> Tuple[str, 
         except Exception as error:
             sentence = error.format_message() if isinstance(error, click.ClickException) else explain(error)
             if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
-                log("WARNING", f"Stopped early: {sentence}")
-                return "stopped early", sentence
-            if not is_lasting(error):
-                log("ERROR", sentence or f"{type(error).__name__}: {error}")
+                outcome = "stopped early"
+            elif is_lasting(error):
+                outcome = "refused"
+            else:
+                log("ERROR", sentence or f"{type(error).__name__}: {error}", outcome="failed")
                 raise
-            log("ERROR", f"{sentence} The message is not tried again.")
-            return "refused", sentence
-    return "loaded", ""
+    severity = {"loaded": "INFO", "stopped early": "WARNING", "refused": "ERROR"}[outcome]
+    log(severity, f"{outcome.capitalize()}. {sentence}".strip(), outcome=outcome)
+    return outcome, sentence
 
 
 def terminate(number: int, _: Any) -> None:

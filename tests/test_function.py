@@ -129,6 +129,8 @@ def test_events_load_once_however_often_and_at_once_they_come(
     assert function.send(json.dumps(order).encode()) == 200
     assert added in warehouse_in_bigquery.calls()
     assert "calls: " in function.told("INFO")
+    loaded = [of for of in function.entries() if of.get("outcome") == "loaded"]
+    assert len(loaded) == 3, "the alert counts these"
     assert (Path(function._log).parent / "dlt").is_dir(), "dlt's files are in the temporary folder"
     check_what_is_not_tried_again(sandbox, function)
 

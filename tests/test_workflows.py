@@ -66,6 +66,11 @@ def test_its_shell_is_sound(file: Path) -> None:
             assert ended.returncode == 0, ended.stdout
 
 
+def test_the_checks_own_shell_is_sound() -> None:
+    ended = checked(BIN / "shellcheck", ROOT / ".ci" / "run")
+    assert ended.returncode == 0, ended.stdout
+
+
 def test_the_schedule_is_in_moscow_off_the_full_hour_and_runs_do_not_overlap() -> None:
     of = read(ROOT / ".github" / "workflows" / "load.yml")
     (entry,) = of[True]["schedule"]  # YAML takes `on` for true

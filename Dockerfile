@@ -1,0 +1,14 @@
+# For Cloud Run jobs, and wherever else a container runs: the command line, with nothing in it that is secret.
+FROM python:3.12-slim
+
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir --requirement requirements.txt
+COPY .dlt/config.toml .dlt/
+COPY comagic comagic
+COPY comagic_pipeline.py .
+
+RUN useradd --create-home loader
+USER loader
+ENV DLT_DATA_DIR=/tmp/dlt PYTHONUNBUFFERED=1
+ENTRYPOINT ["python", "comagic_pipeline.py"]

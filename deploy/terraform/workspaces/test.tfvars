@@ -1,0 +1,3 @@
+project    = "my-project-test"
+start_date = "2026-10-01"
+resources  = ["all"]
