@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -294,12 +295,14 @@ def opened_pipeline(destination: Optional[str], demo: bool, staging: Optional[st
     """The pipeline that the commands share; a task that loads beside others has a state and a staging of its own."""
     dataset: Any = None if demo else dlt.config.get("dataset_name")
     name = "comagic_demo" if demo else "comagic"
-    pipeline = dlt.pipeline(
-        pipeline_name=f"{name}_task_{task}" if task else name,
+    # Not a plain call, of which `dlt deploy` would want a literal name; it takes pipeline_name from .dlt/config.toml.
+    opened = partial(
+        dlt.pipeline,
         destination=chosen_destination(destination, DEMO_DATABASE if demo else DATABASE, demo, task),
         staging=chosen_staging(staging),
         dataset_name=dataset or DATASET,
     )
+    pipeline = opened(pipeline_name=f"{name}_task_{task}" if task else name)
     # A signal ends the run at once: what is under way is done again by the next run.
     pipeline.runtime_config.intercept_signals = False
     return pipeline
