@@ -302,7 +302,7 @@ def opened_pipeline(destination: Optional[str], demo: bool, staging: Optional[st
         staging=chosen_staging(staging),
         dataset_name=dataset or DATASET,
     )
-    pipeline = opened(pipeline_name=f"{name}_task_{task}" if task else name)
+    pipeline: Pipeline = opened(pipeline_name=f"{name}_task_{task}" if task else name)
     # A signal ends the run at once: what is under way is done again by the next run.
     pipeline.runtime_config.intercept_signals = False
     return pipeline
