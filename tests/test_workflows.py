@@ -66,9 +66,19 @@ def test_its_shell_is_sound(file: Path) -> None:
             assert ended.returncode == 0, ended.stdout
 
 
-def test_the_checks_own_shell_is_sound() -> None:
-    ended = checked(BIN / "shellcheck", ROOT / ".ci" / "run")
+@pytest.mark.parametrize("script", [".ci/run", "deploy/as_dlt_source"])
+def test_scripts_are_sound(script: str) -> None:
+    ended = checked(BIN / "shellcheck", ROOT / script)
     assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+def test_the_shell_of_the_pages_is_sound(page: str) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        ended = checked(BIN / "shellcheck", "--shell=bash", "-", input=block)
+        assert ended.returncode == 0, block + ended.stdout
 
 
 def test_the_schedule_is_in_moscow_off_the_full_hour_and_runs_do_not_overlap() -> None:
