@@ -66,7 +66,7 @@ def test_its_shell_is_sound(file: Path) -> None:
             assert ended.returncode == 0, ended.stdout
 
 
-@pytest.mark.parametrize("script", [".ci/run", "deploy/as_dlt_source"])
+@pytest.mark.parametrize("script", [".ci/run", ".ci/airflow", "deploy/as_dlt_source"])
 def test_scripts_are_sound(script: str) -> None:
     ended = checked(BIN / "shellcheck", ROOT / script)
     assert ended.returncode == 0, ended.stdout

@@ -22,8 +22,8 @@ except ImportError:  # Airflow 2
 
 from comagic import comagic_source
 from comagic.catalog import reports
-from comagic.settings import configured_settings, parse_moment
-from comagic_pipeline import opened_pipeline
+from comagic.settings import configured_settings
+from comagic_pipeline import chosen_period, opened_pipeline
 
 ZONE = "Europe/Moscow"
 
@@ -32,8 +32,8 @@ def period() -> Tuple[Optional[datetime], Optional[datetime]]:
     """The period that the run is to load again, as wall times of the zone; none for a scheduled run."""
     context: Any = get_current_context()
     since, until = (context["params"].get(name) for name in ("since", "until"))
-    if since:
-        return parse_moment("since", since), parse_moment("until", until) if until else None
+    if since or until:
+        return chosen_period(since, until)
     if str(context["dag_run"].run_type).endswith("backfill"):
         start, end = (context[f"data_interval_{edge}"].in_timezone(ZONE) for edge in ("start", "end"))
         return start.naive(), end.naive()
