@@ -52,6 +52,7 @@ from comagic.flat_view import create_flat_view
 from comagic.function import (
     EVENT_MINUTES,
     HTTP_MINUTES,
+    alone,
     entry_point,
     limit,
     log,
@@ -351,6 +352,7 @@ def load_period(
                     raise
                 info.raise_on_failed_jobs()
                 done.update(filter(journal.is_complete, left))
+                journal.entries.clear()  # they are loaded
                 count_rows(pipeline, tables)
                 added += new_columns(info, list(resources().values()))
                 place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"
@@ -503,21 +505,21 @@ def answered(order: Callable[[], List[str]], most_minutes: float) -> Tuple[str, 
     Raises:
         Exception: a fault that passes.
     """
-    forget_bare_variables()
     outcome, sentence = "loaded", ""
-    with logged(out, err):
-        try:
+    try:
+        with alone(), logged(out, err):
+            forget_bare_variables()
             prepare()
             cli(["load", *limit(most_minutes), *order()], standalone_mode=False)
-        except Exception as error:
-            sentence = error.format_message() if isinstance(error, click.ClickException) else explain(error)
-            if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
-                outcome = "stopped early"
-            elif is_lasting(error):
-                outcome = "refused"
-            else:
-                log("ERROR", sentence or f"{type(error).__name__}: {error}", outcome="failed")
-                raise
+    except Exception as error:
+        sentence = error.format_message() if isinstance(error, click.ClickException) else explain(error)
+        if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
+            outcome = "stopped early"
+        elif is_lasting(error):
+            outcome = "refused"
+        else:
+            log("ERROR", sentence or f"{type(error).__name__}: {error}", outcome="failed")
+            raise
     severity = {"loaded": "INFO", "stopped early": "WARNING", "refused": "ERROR"}[outcome]
     log(severity, f"{outcome.capitalize()}. {sentence}".strip(), outcome=outcome)
     return outcome, sentence

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Callable, Dict, Iterator, List, Mapping, TypeVar
 
 import dlt
@@ -21,7 +22,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 from rich.console import Console
 
-from comagic.exceptions import ConfigurationError
+from comagic.exceptions import BusyError, ConfigurationError
 
 EVENT_MINUTES = 8.0
 """What a run may take that an event began, unless it is configured: functions are cut off after 9 minutes at most."""
@@ -32,6 +33,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 DATA_FOLDER = "DLT_DATA_DIR"
 MAX_MINUTES = "sources.comagic.max_minutes"
+_RUNNING = Lock()
+
 KNOWN = ("since", "until", "resources")
 
 
@@ -118,6 +121,21 @@ def limit(minutes: float) -> List[str]:
     Past its limit a platform does not end the work, it slows it down, into the next event's time.
     """
     return [] if dlt.config.get(MAX_MINUTES) is not None else ["--max-minutes", f"{minutes:g}"]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keeps a second run out of this process while its `with` block lasts; runs of other processes have a file's lock.
+
+    Raises:
+        BusyError: there is a run.
+    """
+    if not _RUNNING.acquire(blocking=False):
+        raise BusyError("Another run is loading here, begun by another event. Nothing was done.")
+    try:
+        yield
+    finally:
+        _RUNNING.release()
 
 
 @contextmanager

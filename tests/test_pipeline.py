@@ -155,25 +155,25 @@ def test_a_load_killed_half_way_is_finished_by_the_next(serve: Serve, run: Comma
 
 @pytest.mark.parametrize("first_load", [True, False])
 def test_a_changed_type_stops_the_load_until_the_field_is_left_out(
-    run: Command, serve: Serve, place: Path, first_load: bool
+    command: Command, serve: Serve, place: Path, first_load: bool
 ) -> None:
     account = recent_account()
     environment = access_to(serve(account))
     if not first_load:
-        assert run(**environment).code == 0
+        assert command(**environment).code == 0
     key = next(iter(expected_calls(account, datetime.combine(TODAY - timedelta(days=5), datetime.min.time()))))
     account.change(key, talk_duration="long")
     for _ in range(2):
-        shown = run(**environment)
+        shown = command(**environment)
         assert (shown.code, "talk_duration" in shown.err) == (1, True), shown.err
         assert "sources.comagic.fields" in shown.err
         assert "Traceback" not in shown.err
-    shown = run(**environment, SOURCES__COMAGIC__FIELDS="is_lost")
+    shown = command(**environment, SOURCES__COMAGIC__FIELDS="is_lost")
     assert shown.code == 0, shown.err
     loaded = Warehouse(place).query("SELECT count(DISTINCT id), count(*) FROM calls")
     assert loaded == [(len(expected_calls(account, LONG_AGO)),) * 2]
     account.change(key, talk_duration=5)
-    shown = run(**environment)
+    shown = command(**environment)
     assert shown.code == 0, shown.err
     assert Warehouse(place).query(f"SELECT talk_duration FROM calls WHERE id = {key}") == [(5,)]
 
