@@ -66,8 +66,9 @@ class Extraction:
         Raises:
             ComagicError: the account cannot be asked for it.
         """
-        account = None if self.settings.zone else self.client.account(self.user_id)
-        return self.settings.zone or parse_zone("get.account.timezone", account.timezone if account else "")
+        if self.settings.zone:
+            return self.settings.zone
+        return parse_zone("get.account.timezone", self.client.account(self.user_id).timezone)
 
 
 def resource_name(resource: Resource, user_id: Optional[int]) -> str:

@@ -17,6 +17,9 @@ on: {push: {}, workflow_dispatch: {}, schedule: []}
 jobs: {run_pipeline: {runs-on: ubuntu-latest, steps: [{run: python pipeline.py}]}}
 """.replace("on:", '"on":'),
     "github-action/requirements_blacklist.txt": "",
+    "airflow-composer/requirements_blacklist.txt": "",
+    "airflow-composer/cloudbuild.yaml": "steps: []\n",
+    "airflow-composer/dag_template.py": "# a DAG of no source in particular\n",
 }
 """Stands for https://github.com/dlt-hub/dlt-deploy-template, with what dlt relies on and nothing else."""
 
@@ -83,5 +86,17 @@ def test_dlt_deploy_makes_its_workflow_of_this_repository(serve: Serve, place: P
     assert made[True if True in made else "on"]["schedule"] == [{"cron": "17 1 * * *"}], "in UTC: it knows no zone"
     assert "concurrency" not in made
     assert "pytest" in (clone / "requirements_github_action.txt").read_text(), "it freezes all that is installed"
+    words = (
+        "deploy",
+        "comagic_pipeline.py",
+        "airflow-composer",
+        "--secrets-format",
+        "env",
+        "--location",
+        str(template),
+    )
+    assert "Your airflow-composer deployment for pipeline comagic is ready!" in done(clone, DLT, *words)
+    made_dag = (clone / "dags" / "dag_comagic.py").read_text()
+    assert made_dag == TEMPLATE["airflow-composer/dag_template.py"], "as it was: the source is for you to fill in"
     commit(clone)
     done(clone, "git", "push", "--quiet", "origin", "HEAD:main")
