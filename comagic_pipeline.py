@@ -54,12 +54,12 @@ from comagic.function import (
     HTTP_MINUTES,
     alone,
     entry_point,
-    limit,
     log,
     logged,
     order_of_event,
     order_of_text,
     prepare,
+    time_limit,
 )
 from comagic.journal import Journal
 from comagic.notifying import Notifier, configured_notifier
@@ -333,7 +333,7 @@ def load_period(
         finish_interrupted(pipeline, lambda sentence: err.print(sentence, highlight=False))
         for together, user_id in runs(names, chosen_clients(client, settings.user_ids)):
             done: Set[str] = set()
-            while left := [name for name in together if name not in done and not journal.has_ended(name)]:
+            while left := [name for name in together if name not in done and journal.can_go_on(name)]:
                 source = comagic_source(
                     since=since,
                     until=until,
@@ -346,7 +346,7 @@ def load_period(
                 try:
                     info = pipeline.run(source.with_resources(*left), loader_file_format=file_format(pipeline))
                 except PipelineStepFailed as failed:
-                    # The reading of a dictionary failed: its table stays as it was, other resources can go on.
+                    # The reading of a dictionary failed: its table stays as it was; those that were read are loaded.
                     if failed.step == "extract" and any(map(journal.has_ended, left)):
                         continue
                     raise
@@ -510,7 +510,7 @@ def answered(order: Callable[[], List[str]], most_minutes: float) -> Tuple[str, 
         with alone(), logged(out, err):
             forget_bare_variables()
             prepare()
-            cli(["load", *limit(most_minutes), *order()], standalone_mode=False)
+            cli(["load", *time_limit(most_minutes), *order()], standalone_mode=False)
     except Exception as error:
         sentence = error.format_message() if isinstance(error, click.ClickException) else explain(error)
         if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):

@@ -115,7 +115,7 @@ def prepare() -> None:
         )
 
 
-def limit(minutes: float) -> List[str]:
+def time_limit(minutes: float) -> List[str]:
     """The command line's words for a run's time, unless it is configured.
 
     Past its limit a platform does not end the work, it slows it down, into the next event's time.

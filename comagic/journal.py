@@ -113,6 +113,10 @@ class Journal:
         """True if something ended the resource's pass before its end, or the whole load."""
         return any(of.stopped and (key == name or not of.stops_itself_alone) for key, of in self.passes.items())
 
+    def can_go_on(self, name: str) -> bool:
+        """True if nothing has ended the resource's pass, or its rows were read before that: they need loading alone."""
+        return name in self.entries or not self.has_ended(name)
+
     def first_error_but(self, optional: Collection[str]) -> Optional[ComagicError]:
         """What ended the load, or a resource of it, except for optional resources that the account may not read."""
         ended = [of for of in self.passes.values() if of.stopped and not (of.is_refused and of.resource in optional)]

@@ -158,6 +158,20 @@ def test_an_error_in_a_dictionary_leaves_its_table_as_it_was(serve: Serve, comma
     assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
 
 
+def test_what_was_read_before_a_fault_is_loaded(serve: Serve, command: Command, place: Path) -> None:
+    """It is said to be read whole, so it has to be there: the fault ends the load, not what came before."""
+    account = recent_account(1)
+    sandbox = serve(account)
+    words = ("--resource", "sites", "--resource", "tags")
+    assert command(*words, **access_to(sandbox)).code == 0
+    account.dictionaries["sites"].pop()
+    sandbox.switches.errors = {"get.tags": "internal_error"}
+    shown = command(*words, **access_to(sandbox))
+    assert (shown.code, f"sites: read whole, {len(account.dictionaries['sites'])} entr" in shown.out) == (1, True)
+    assert len(rows(place, "sites")) == len(account.dictionaries["sites"])
+    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+
+
 def test_a_large_dictionary_is_paged(serve: Serve, command: Command, place: Path) -> None:
     account = recent_account(0.01)
     like = account.dictionaries["contacts"][0]
