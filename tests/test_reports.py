@@ -99,6 +99,7 @@ def test_the_demo_has_it_all_and_its_parts_agree(
     monkeypatch.setattr("comagic_pipeline.DEMO_DAYS", 3)
     shown = command("--demo", *of_resources("all"))
     assert shown.code == 0, shown.err
+    assert "New column" not in shown.out, "the sandbox sends what the manual lists"
     with duckdb.connect(str(place / "comagic_demo.duckdb"), read_only=True) as connection:
         connection.execute("SET search_path = 'comagic'")
         tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}

@@ -54,7 +54,7 @@ def _sites() -> List[Entry]:
             "target_call_min_duration": 60,
             "cookie_lifetime": 90,
             "widget_link": {"enabled": False, "text": None, "url": None, "state": "disable"},
-            "site_blocks": [{"site_block_id": site_id * 10, "site_block_name": "Шапка"}],
+            "site_blocks": [{"site_block_name": "Шапка"}],
             "connected_integrations": ["yandex.metrika"],
         }
         for site_id, domain, number in SITES
