@@ -141,31 +141,40 @@ def refuse_other_shapes(pipeline: Pipeline, wanted: Sequence[Resource], of_clien
         ConfigurationError: in BigQuery, a column has another type, so the table is not one that this pipeline made;
             or a table's rows have a client in their key, and those to be loaded have none, or the other way round.
     """
-    for name, columns in _loaded_columns(pipeline).items():
-        if any(name == of.name and not is_agencys(of) for of in wanted) and (USER_ID.name in columns) != of_clients:
+    with _bigquery(pipeline) as bigquery:
+        columns = _fitting_columns(bigquery, wanted) if bigquery else _loaded_columns(pipeline)
+    for resource in wanted:
+        is_other = resource.name in columns and (USER_ID.name in columns[resource.name]) != of_clients
+        if is_other and not is_agencys(resource):
             raise ConfigurationError(
-                f"sources.comagic.user_ids: the table {name} was loaded "
+                f"sources.comagic.user_ids: the table {resource.name} was loaded "
                 f"{'without a client in its key' if of_clients else 'with clients in its key'}. "
                 "Load into another dataset: dataset_name in .dlt/config.toml."
             )
-    with _bigquery(pipeline) as bigquery:
-        if bigquery is None:
-            return
-        for resource in wanted:
-            table = bigquery.found("get_table", f".{resource.name}")
-            declared = {**resource.fields, **resource.computed}
-            for column in table.schema if table else ():
-                types = BIGQUERY_TYPES[declared[column.name].type] if column.name in declared else (column.field_type,)
-                if column.field_type not in types or column.mode == "REPEATED":
-                    raise ConfigurationError(
-                        f"The table {bigquery.dataset}.{resource.name} has another shape: {column.name} is "
-                        f"{column.mode} {column.field_type} there, and {types[0]} here. Was it made by something "
-                        "else? Rename it, or load into another dataset: dataset_name in .dlt/config.toml."
-                    )
+
+
+def _fitting_columns(bigquery: "_BigQuery", wanted: Sequence[Resource]) -> Mapping[str, Collection[str]]:
+    """Columns of the tables that are in BigQuery already; a type that the catalog does not want is refused."""
+    found = {}
+    for resource in wanted:
+        table = bigquery.found("get_table", f".{resource.name}")
+        if table is None:
+            continue
+        declared = {**resource.fields, **resource.computed}
+        for column in table.schema:
+            types = BIGQUERY_TYPES[declared[column.name].type] if column.name in declared else (column.field_type,)
+            if column.field_type not in types or column.mode == "REPEATED":
+                raise ConfigurationError(
+                    f"The table {bigquery.dataset}.{resource.name} has another shape: {column.name} is "
+                    f"{column.mode} {column.field_type} there, and {types[0]} here. Was it made by something "
+                    "else? Rename it, or load into another dataset: dataset_name in .dlt/config.toml."
+                )
+        found[resource.name] = [column.name for column in table.schema]
+    return found
 
 
 def _loaded_columns(pipeline: Pipeline) -> Mapping[str, Collection[str]]:
-    """Columns by table, as the last load left them in the destination; none if there was none."""
+    """Columns by table, as the last load left them in dlt's schema in the destination; none if there was none."""
     if is_file_to_be(pipeline.destination, pipeline.dataset_name):
         return {}
     dataset = dlt.dataset(pipeline.destination, pipeline.dataset_name)

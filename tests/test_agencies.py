@@ -54,6 +54,9 @@ def test_clients_in_bigquery(serve: Serve, command: Command, warehouse_in_bigque
         expected = [(user_id, len(entries), len(entries)) for user_id in CLIENTS]
         assert counts(warehouse_in_bigquery, "tags") == expected
         entries.pop()
+    del environment["SOURCES__COMAGIC__USER_IDS"]
+    shown = command("--resource", "tags", **environment, SOURCES__COMAGIC__USER_ID="10010")
+    assert (shown.code, "with clients in its key" in shown.err) == (2, True), shown.err
 
 
 def test_one_clients_failure_stops_neither_the_others_nor_goes_unsaid(
