@@ -15,12 +15,12 @@ from dlt.common.typing import TDataItems, TSecretStrValue
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
-from comagic.catalog import DAY, LIST, Dictionary, Field, Report, Resource, dictionaries, reports
+from comagic.catalog import DAY, LIST, Dictionary, Field, Report, Resource, resources
 from comagic.client import DataApiClient
 from comagic.columns import CHILD_COLUMNS, ROOT_COLUMNS, USER_ID, columns, described
 from comagic.credentials import KeyCredentials, LoginCredentials
 from comagic.exceptions import ComagicError, ConfigurationError
-from comagic.extraction import Extraction, chosen_clients
+from comagic.extraction import Extraction, chosen_clients, resources_of
 from comagic.journal import Journal
 from comagic.load_windows import declare_load_windows, load_window
 from comagic.privacy import Privacy
@@ -120,11 +120,11 @@ def comagic_source(
     clients = chosen_clients(api, settings.user_ids)
     for of_agency in clients:
         extraction = Extraction(settings, api, journal, since, until, of_agency)
-        for report in reports().values():
-            yield report_resource(report, extraction)
-        for dictionary in dictionaries().values():
-            if of_agency is clients[0] or not dictionary.is_agencys:
-                yield dictionary_resource(dictionary, extraction)
+        for resource in resources_of(resources().values(), of_agency, clients):
+            if isinstance(resource, Report):
+                yield report_resource(resource, extraction)
+            else:
+                yield dictionary_resource(resource, extraction)
 
 
 def report_resource(report: Report, extraction: Extraction) -> DltResource:
@@ -268,12 +268,13 @@ def dictionary_resource(dictionary: Dictionary, extraction: Extraction) -> DltRe
     def entries() -> Iterator[TDataItems]:
         notes = extraction.journal or Journal()
         if name not in notes.entries:
-            notes.plan(name, extraction.begun(dictionary))
+            begun = extraction.begun(dictionary)
+            notes.plan(name, begun)
             try:
                 found = read_dictionary(extraction.client, dictionary, selected, **parameters)
                 rows = RowShaper(dictionary, extraction.zone(), privacy).shape(found)
             except ComagicError as error:
-                notes.stop(name, error, extraction.begun(dictionary))
+                notes.stop(name, error, begun)
                 raise  # nothing read is not the same as no entries: the table stays as it was
             notes.finish_dictionary(name, rows)
         yield notes.entries[name]
@@ -292,7 +293,8 @@ def dictionary_resource(dictionary: Dictionary, extraction: Extraction) -> DltRe
 
 def _declared(resource: Resource, selected: Sequence[str], extraction: Extraction) -> Dict[str, Any]:
     """Hints that say what the catalog says: columns, child tables, descriptions."""
-    kept = [_kept(resource.fields[name], extraction.privacy(resource)) for name in selected]
+    privacy = extraction.privacy(resource)
+    kept = [_kept(resource.fields[name], privacy) for name in selected]
     client = [USER_ID] if extraction.parameters(resource) else []
     return {
         "columns": {

@@ -10,7 +10,7 @@ from comagic.answers import Account
 from comagic.catalog import Report, Resource
 from comagic.client import DataApiClient
 from comagic.exceptions import ComagicError
-from comagic.extraction import Extraction, chosen_clients, is_agencys
+from comagic.extraction import Extraction, chosen_clients, resources_of
 from comagic.reading import ACCOUNT_METHOD, every_parameters
 from comagic.settings import Settings
 from comagic.windows import API_TIME, to_wall
@@ -43,7 +43,7 @@ def check(client: DataApiClient, settings: Settings, resources: Sequence[Resourc
         return
     for user_id in clients:
         extraction = Extraction(settings, client, user_id=user_id)
-        yield from _checked_account(extraction, [of for of in resources if user_id is clients[0] or not is_agencys(of)])
+        yield from _checked_account(extraction, resources_of(resources, user_id, clients))
 
 
 def _checked_account(extraction: Extraction, resources: Sequence[Resource]) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from comagic.catalog import Dictionary, Report, Resource, dictionaries, resources
 from comagic.client import DataApiClient
@@ -87,11 +87,18 @@ def runs(names: Sequence[str], clients: Sequence[Optional[int]]) -> List[Tuple[L
     """
     found: List[Tuple[List[str], Optional[int]]] = []
     for user_id in clients:
-        chosen = [resources()[name] for name in names]
+        chosen = resources_of([resources()[name] for name in names], user_id, clients)
         found += [([resource_name(of, user_id)], user_id) for of in chosen if isinstance(of, Report)]
-        small = [of for of in chosen if isinstance(of, Dictionary) and (user_id is clients[0] or not of.is_agencys)]
-        found += [([resource_name(of, user_id) for of in small], user_id)] if small else []
+        small = [resource_name(of, user_id) for of in chosen if isinstance(of, Dictionary)]
+        found += [(small, user_id)] if small else []
     return found
+
+
+def resources_of(
+    chosen: Iterable[Resource], user_id: Optional[int], clients: Sequence[Optional[int]]
+) -> List[Resource]:
+    """Those that are read for one of the clients; what tells of the agency itself comes with the first."""
+    return [of for of in chosen if user_id == clients[0] or not is_agencys(of)]
 
 
 def chosen_clients(client: DataApiClient, user_ids: Sequence[Any]) -> List[Optional[int]]:

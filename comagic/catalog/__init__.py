@@ -1,9 +1,9 @@
 """What can be loaded, as data: one YAML file a resource, read into the classes below.
 
 The source, its column hints, the sandbox server and the `check` command are derived from these files and from
-nothing else: to add a report is to add a file in
-`reports`, to add a dictionary one in `dictionaries`. Facts in the files come from the vendor's manual of the Data API
-v2.0; `tests/test_catalog.py` holds them against a copy of that specification, both ways.
+nothing else: to add a report is to add a file in `reports`, to add a dictionary one in `dictionaries`. Facts in the
+files come from the vendor's manual of the Data API v2.0; `tests/test_catalog.py` holds them against a copy of that
+specification, both ways.
 """
 
 from dataclasses import dataclass, field
