@@ -31,25 +31,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
 
 from comagic import KeyCredentials, comagic_source
+from comagic.api.client import DataApiClient, open_client
+from comagic.api.deadline import Deadline
 from comagic.catalog import reports, resources
-from comagic.check import check as findings
-from comagic.client import DataApiClient, open_client
-from comagic.deadline import Deadline
-from comagic.descriptions import bring_descriptions
-from comagic.destinations import (
-    ask_first,
-    billed_bytes,
-    chosen_destination,
-    chosen_staging,
-    file_format,
-    refuse_other_shapes,
-)
-from comagic.display import Display
-from comagic.exceptions import BusyError
-from comagic.explaining import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain, is_lasting
-from comagic.extraction import chosen_clients, runs
-from comagic.flat_view import create_flat_view
-from comagic.function import (
+from comagic.cli.check import check as findings
+from comagic.cli.cloud_function import (
     EVENT_MINUTES,
     HTTP_MINUTES,
     alone,
@@ -61,18 +47,9 @@ from comagic.function import (
     prepare,
     time_limit,
 )
-from comagic.journal import Journal
-from comagic.notifying import Notifier, configured_notifier
-from comagic.settings import (
-    Settings,
-    configured_settings,
-    forget_bare_variables,
-    minutes,
-    parse_moment,
-    resolved_resources,
-)
-from comagic.status import statuses
-from comagic.summary import (
+from comagic.cli.errors import EXIT_EARLY, EXIT_FAILED, EXIT_INTERRUPTED, exit_code, explain, is_lasting
+from comagic.cli.notifications import Notifier, configured_notifier
+from comagic.cli.output import (
     count_rows,
     new_columns,
     show_answer,
@@ -83,8 +60,31 @@ from comagic.summary import (
     show_status,
     summary_line,
 )
-from comagic.windows import share
-from comagic.working_folder import finish_interrupted, keep_to_this_place, sole_run
+from comagic.cli.progress_bar import Display
+from comagic.exceptions import BusyError
+from comagic.extract.context import chosen_clients, runs
+from comagic.extract.progress import Journal
+from comagic.extract.windows import share
+from comagic.load.descriptions import bring_descriptions
+from comagic.load.destinations import (
+    ask_first,
+    billed_bytes,
+    chosen_destination,
+    chosen_staging,
+    file_format,
+    refuse_other_shapes,
+)
+from comagic.load.freshness import statuses
+from comagic.load.views import create_flat_view
+from comagic.load.workdir import finish_interrupted, keep_to_this_place, sole_run
+from comagic.settings import (
+    Settings,
+    configured_settings,
+    forget_bare_variables,
+    minutes,
+    parse_moment,
+    resolved_resources,
+)
 
 DATABASE = "comagic_pipeline.duckdb"
 DEMO_DATABASE = "comagic_demo.duckdb"

@@ -18,10 +18,10 @@ from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue
 from pendulum.tz.exceptions import InvalidTimezone
 
-from comagic.catalog import Report, dictionaries, reports
-from comagic.catalog import resources as known_resources
-from comagic.exceptions import ConfigurationError
-from comagic.privacy import Privacy
+from .catalog import Report, dictionaries, reports
+from .catalog import resources as known_resources
+from .exceptions import ConfigurationError
+from .extract.privacy import Privacy
 
 BRANDS: Mapping[str, str] = {
     "CoMagic": "https://dataapi.comagic.ru/v2.0",

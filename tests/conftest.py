@@ -28,8 +28,8 @@ from google.cloud import bigquery
 
 import comagic_pipeline
 from comagic import KeyCredentials, comagic_source
+from comagic.api.deadline import Deadline
 from comagic.catalog import LIST, TIME, reports
-from comagic.deadline import Deadline
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 

@@ -7,8 +7,8 @@ answers at `http://127.0.0.1:8080/v2.0` to the key `sandbox-key` and to the logi
 requests by the API's rules, `server` speaks HTTP; `switches` is all that can be set, faults included.
 """
 
-from comagic.sandbox.account import SyntheticAccount
-from comagic.sandbox.server import SandboxServer
-from comagic.sandbox.switches import Switches
+from .account import SyntheticAccount
+from .server import SandboxServer
+from .switches import Switches
 
 __all__ = ["SandboxServer", "Switches", "SyntheticAccount"]

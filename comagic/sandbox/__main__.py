@@ -11,9 +11,9 @@ from typing import Any, Optional, Tuple
 import click
 import orjson
 
-from comagic.sandbox.account import SyntheticAccount
-from comagic.sandbox.server import SandboxServer
-from comagic.sandbox.switches import KEY, LOGIN, PASSWORD, Switches
+from .account import SyntheticAccount
+from .server import SandboxServer
+from .switches import KEY, LOGIN, PASSWORD, Switches
 
 DATE = click.DateTime(["%Y-%m-%d"])
 

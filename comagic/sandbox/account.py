@@ -10,8 +10,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-from comagic.sandbox.dictionaries import MAKERS, make_entries
-from comagic.sandbox.vocabulary import (
+from .dictionaries import MAKERS, make_entries
+from .vocabulary import (
     CAMPAIGN_OF,
     CAMPAIGNS,
     DEVICES,

@@ -2,8 +2,8 @@
 
 from typing import Any, Callable, Dict, List, Mapping
 
-from comagic.catalog import LIST, OBJECT, Field, dictionaries
-from comagic.sandbox.vocabulary import (
+from ..catalog import LIST, OBJECT, Field, dictionaries
+from .vocabulary import (
     CAMPAIGNS,
     CHANNEL,
     EMPLOYEES,

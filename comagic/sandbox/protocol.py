@@ -15,10 +15,10 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 import orjson
 import pendulum
 
-from comagic.catalog import Dictionary, Report, Resource, resources
-from comagic.sandbox.account import API_TIME, Call, SyntheticAccount
-from comagic.sandbox.reports import daily_stat, derived
-from comagic.sandbox.switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
+from ..catalog import Dictionary, Report, Resource, resources
+from .account import API_TIME, Call, SyntheticAccount
+from .reports import daily_stat, derived
+from .switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
 
 SECOND = timedelta(seconds=1)
 MAX_LIMIT = 10_000

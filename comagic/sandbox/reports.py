@@ -7,8 +7,8 @@ an offline message, at the moment of their call.
 from itertools import groupby
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping
 
-from comagic.catalog import LIST, Report
-from comagic.sandbox.vocabulary import CHANNEL
+from ..catalog import LIST, Report
+from .vocabulary import CHANNEL
 
 Row = Dict[str, Any]
 

@@ -12,9 +12,9 @@ from typing import Any, Callable, Dict, Optional, Tuple, Type
 
 import orjson
 
-from comagic.sandbox.account import API_TIME, SyntheticAccount
-from comagic.sandbox.protocol import Protocol
-from comagic.sandbox.switches import Switches
+from .account import API_TIME, SyntheticAccount
+from .protocol import Protocol
+from .switches import Switches
 
 PATH = "/v2.0"
 CONTROL = "/sandbox"

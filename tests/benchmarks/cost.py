@@ -109,7 +109,7 @@ class Day:
 
 @click.command()
 def main() -> None:
-    """Prints the tables of comagic/README.md, Cost."""
+    """Prints the tables of docs/internals.md, Cost."""
     found = sizes()
     each = ", ".join(f"{name} {of.every:,.0f}" for name, of in sorted(found.items()))
     click.echo(f"Bytes a call: {each}\n")

@@ -51,10 +51,10 @@ def measure_pipeline(
     import dlt
 
     from comagic import Journal, KeyCredentials, comagic_source
-    from comagic.client import DataApiClient
-    from comagic.destinations import chosen_destination, file_format
+    from comagic.api.client import DataApiClient
+    from comagic.cli.output import count_rows
+    from comagic.load.destinations import chosen_destination, file_format
     from comagic.settings import LOAD_PACKAGE_ROWS
-    from comagic.summary import count_rows
 
     credentials = KeyCredentials(access_token=access["access_token"])
     client, journal = DataApiClient(credentials, access["base_url"]), Journal()

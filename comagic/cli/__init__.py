@@ -1,0 +1,1 @@
+"""The command line and the Cloud Function: the only place that prints."""

@@ -1,0 +1,1 @@
+"""Turns the catalog into dlt resources; knows no destination."""

@@ -1,0 +1,1 @@
+"""Knows the destination; prints nothing."""

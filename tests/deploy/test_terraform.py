@@ -1,0 +1,156 @@
+"""The infrastructure, parsed and held against what has to be there; nothing here has been applied."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hcl2
+import yaml
+
+from comagic.catalog import resources
+from comagic.cli.cloud_function import EVENT_MINUTES
+from comagic.sandbox import SyntheticAccount
+from comagic.settings import BRANDS, KNOWN, KNOWN_CREDENTIALS
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "deploy" / "terraform"
+LEAST_ROLES = {
+    "google_project_iam_member.loader": {"roles/bigquery.jobUser"},
+    "google_project_iam_member.builder": {"roles/artifactregistry.writer", "roles/logging.logWriter"},
+    "google_bigquery_dataset_iam_member.loader": {"roles/bigquery.dataEditor"},
+    "google_secret_manager_secret_iam_member.loader": {"roles/secretmanager.secretAccessor"},
+    "google_storage_bucket_iam_member.builder": {"roles/storage.objectViewer"},
+    "google_cloud_run_service_iam_member.trigger": {"roles/run.invoker"},
+    "google_service_account_iam_member.github": {"roles/iam.workloadIdentityUser"},
+}
+"""All grants that there are, by resource."""
+
+
+def plain(value: Any) -> Any:
+    """A parsed value without the parser's quotation marks and notes."""
+    if isinstance(value, dict):
+        return {plain(name): plain(of) for name, of in value.items() if not name.startswith("__")}
+    if isinstance(value, list):
+        return [plain(of) for of in value]
+    if isinstance(value, str) and value.startswith('"') and not value.startswith('"<<'):
+        return value[1:-1].replace('\\"', '"')
+    return value
+
+
+def parsed(kind: str) -> dict[str, dict[str, Any]]:
+    """All blocks of a kind, `type.name` or name to content."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in FOLDER.glob("*.tf"):
+        for block in plain(hcl2.loads(file.read_text("utf-8"))).get(kind, []):
+            for name, of in block.items():
+                inner = {f"{name}.{own}": content for own, content in of.items()}
+                found.update(inner if kind == "resource" else {name: of})
+    return found
+
+
+RESOURCES = parsed("resource")
+
+
+def roles(of: dict[str, Any]) -> set[str]:
+    return set(re.findall(r"roles/[\w.]+", f"{of['role']} {of.get('for_each', '')}"))
+
+
+def settings_in(text: str) -> Iterator[str]:
+    yield from re.findall(r"\bSOURCES__COMAGIC__([A-Z_]+)\b", text)
+
+
+def test_grants_are_the_least_and_nobody_else_may_call() -> None:
+    grants = {name: roles(of) for name, of in RESOURCES.items() if "_iam_" in name and "workload" not in name}
+    assert grants == LEAST_ROLES
+    text = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.tf"))
+    for never in ("allUsers", "allAuthenticatedUsers", "google_service_account_key", "roles/owner", "roles/editor"):
+        assert never not in text, never
+
+
+def test_the_secret_has_no_value_here() -> None:
+    assert "google_secret_manager_secret.token" in RESOURCES
+    assert not [name for name in RESOURCES if "secret_version" in name]
+    (secret,) = service()["secret_environment_variables"]
+    assert secret["key"] == "${local.token}"
+    assert 'token = "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"' in (FOLDER / "main.tf").read_text("utf-8")
+
+
+def function() -> dict[str, Any]:
+    return RESOURCES["google_cloudfunctions2_function.load"]
+
+
+def service() -> dict[str, Any]:
+    (of,) = function()["service_config"]
+    assert isinstance(of, dict)
+    return of
+
+
+def test_the_function_runs_alone_within_its_limit_and_is_tried_again() -> None:
+    of = service()
+    assert (of["max_instance_count"], of["max_instance_request_concurrency"]) == (1, 1)
+    assert EVENT_MINUTES * 60 < of["timeout_seconds"] <= 540
+    (build,) = function()["build_config"]
+    assert build["entry_point"] == "main"
+    assert build["environment_variables"] == {"GOOGLE_FUNCTION_SOURCE": "comagic_pipeline.py"}
+    assert "def main(" in (ROOT / "comagic_pipeline.py").read_text("utf-8")
+    (trigger,) = function()["event_trigger"]
+    assert trigger["retry_policy"] == "RETRY_POLICY_RETRY"
+    assert trigger["event_type"] == "google.cloud.pubsub.topic.v1.messagePublished"
+
+
+def test_the_schedule_has_a_zone_and_is_off_the_full_hour() -> None:
+    variables = parsed("variable")
+    assert variables["time_zone"]["default"] == SyntheticAccount().timezone == "Europe/Moscow"
+    assert variables["schedule"]["default"].split()[0] not in ("0", "*")
+    job = RESOURCES["google_cloud_scheduler_job.load"]
+    assert (job["schedule"], job["time_zone"]) == ("${var.schedule}", "${var.time_zone}")
+    assert job["pubsub_target"][0]["topic_name"] == "${google_pubsub_topic.update_calls.id}"
+
+
+def test_datasets_are_made_beforehand_and_only_staging_is_disposable() -> None:
+    data, staging = (RESOURCES[f"google_bigquery_dataset.{name}"] for name in ("data", "staging"))
+    assert data["location"] == staging["location"] == "${var.location}"
+    assert (data["delete_contents_on_destroy"], staging["delete_contents_on_destroy"]) == (False, True)
+    assert "default_table_expiration_ms" in staging
+    assert "default_table_expiration_ms" not in data
+
+
+def test_settings_are_those_of_the_code_and_variables_are_described_and_used() -> None:
+    text = (FOLDER / "main.tf").read_text("utf-8")
+    for name in settings_in(text):
+        assert name.lower().removeprefix("credentials__") in KNOWN | KNOWN_CREDENTIALS, name
+    used = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.tf"))
+    for name, of in parsed("variable").items():
+        assert of["description"].endswith("."), name
+        assert f"var.{name}" in used, name
+    assert parsed("variable")["base_url"]["default"] in BRANDS.values()
+    for workspace in ("dev", "test", "prod"):
+        given = plain(hcl2.loads((FOLDER / "workspaces" / f"{workspace}.tfvars").read_text("utf-8")))
+        assert set(given) <= set(parsed("variable"))
+        assert set(given.get("resources", [])) <= {*resources(), "all"}
+
+
+def test_what_an_address_and_an_alert_need_is_there() -> None:
+    for name in ("network", "subnetwork", "router", "router_nat", "address"):
+        assert RESOURCES[f"google_compute_{name}.egress"]["count"] == "${var.static_address ? 1 : 0}"
+    (condition,) = RESOURCES["google_monitoring_alert_policy.stale"]["conditions"]
+    (query,) = condition["condition_prometheus_query_language"]
+    assert "[25h]" in query["query"]
+    assert query["duration"] == "3600s"
+    assert 'jsonPayload.outcome="loaded"' in RESOURCES["google_logging_metric.loaded"]["filter"]
+
+
+def test_the_source_leaves_secrets_and_data_behind() -> None:
+    excluded = parsed("data")["archive_file"]["source"]["excludes"]
+    assert {".dlt/secrets.toml", "**/*.duckdb", ".git/**"} <= set(excluded)
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert ignored[0] == "*"
+    assert not [line for line in ignored if line.startswith("!") and "secret" in line]
+
+
+def test_the_github_identity_is_one_repositorys() -> None:
+    provider = RESOURCES["google_iam_workload_identity_pool_provider.github"]
+    assert "assertion.repository ==" in provider["attribute_condition"]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "load.yml").read_text("utf-8"))
+    variables = set(re.findall(r"vars\.(GOOGLE_\w+)", str(workflow)))
+    assert variables == set(re.findall(r"\bGOOGLE_[A-Z_]+\b", (FOLDER / "outputs.tf").read_text("utf-8")))

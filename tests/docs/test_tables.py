@@ -1,0 +1,57 @@
+"""The data dictionary is what the catalog says, and its questions have answers in both databases."""
+
+from datetime import timedelta
+
+import dlt
+import pytest
+
+from comagic import KeyCredentials, comagic_source
+from comagic.catalog import LIST, resources
+from comagic.load.destinations import chosen_destination, file_format
+from comagic.sandbox.switches import KEY
+from docs.generate import QUESTIONS, data_dictionary
+from tests.conftest import ROOT, TODAY, BigQuery, Serve, Warehouse, recent_account
+
+PAGE = (ROOT / "docs" / "tables.md").read_text("utf-8")
+
+
+def test_the_page_is_the_catalog() -> None:
+    """`python -m docs.generate > docs/tables.md` writes it anew."""
+    assert data_dictionary() == PAGE
+
+
+def test_every_table_and_column_is_on_the_page() -> None:
+    for name, resource in resources().items():
+        section = PAGE.split(f"\n### {name}\n")[1].split("\n### ")[0]
+        for of in resource.fields.values():
+            assert of.type in (LIST, "object") or f"| `{of.name}`" in section, f"{name}.{of.name}"
+            assert of.type != LIST or f"\n### {name}__{of.name}\n" in PAGE
+
+
+def test_all_resources_load_into_both_databases_and_the_questions_have_the_same_answers(
+    serve: Serve, warehouse: Warehouse, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one run of dlt, as one may do in code of one's own: on the emulator a run of each would take minutes."""
+    for name, value in {**warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    base_url = serve(recent_account(2)).base_url
+    for destination in ("duckdb", "bigquery"):
+        pipeline = dlt.pipeline(
+            f"comagic_{destination}",
+            destination=chosen_destination(destination, warehouse.file.name, fixed=True),
+            dataset_name="comagic",
+        )
+        source = comagic_source(KeyCredentials(access_token=KEY), base_url, TODAY - timedelta(days=6))
+        pipeline.run(
+            source.with_resources(*resources()), loader_file_format=file_format(pipeline)
+        ).raise_on_failed_jobs()
+    for name, resource in resources().items():
+        table = f"SELECT {resource.primary_key} FROM {name} ORDER BY 1"
+        assert warehouse_in_bigquery.query(table) == warehouse.query(table) != [], name
+    for title, sql in QUESTIONS:
+        assert sql in PAGE
+        answer = warehouse.query(sql)
+        assert answer, title
+        qualified = sql.replace("comagic.", f"`{warehouse_in_bigquery.project}`.comagic.")
+        found = [tuple(row.values()) for row in warehouse_in_bigquery.client.query_and_wait(qualified)]
+        assert [pytest.approx(row) if isinstance(row[-1], float) else row for row in answer] == found, title
