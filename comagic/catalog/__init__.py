@@ -1,51 +1,52 @@
-"""What can be loaded, as data: one YAML file a resource, read into the classes below.
+"""The resources that can be loaded, declared as data: one YAML file per resource, parsed into the classes below.
 
-The source, its column hints, the sandbox server and the `check` command are derived from these files and from
-nothing else: to add a report is to add a file in `reports`, to add a dictionary one in `dictionaries`. Facts in the
-files come from the vendor's manual of the Data API v2.0; `tests/test_catalog.py` holds them against a copy of that
-specification, both ways.
+The source, its column hints, the sandbox server and the `check` command are all derived from these files. To add a
+report, add one file in `reports`; nothing else. To add a dictionary, add one file in `dictionaries`. The facts in the
+files come from the vendor's manual of the Data API v2.0; `tests/catalog/test_catalog.py` checks them against a copy of
+that specification in both directions.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, ClassVar, Optional
 
 import yaml
 
 HERE = Path(__file__).parent
 
 LIST = "list"
-"""The catalog's type of a nested list, which becomes a child table."""
+"""Catalog type of a nested list, which becomes a child table."""
 
 OBJECT = "object"
-"""The catalog's type of an object, whose fields become columns `object__field`; other types are dlt's `data_type`."""
+"""Catalog type of an object, whose fields become columns `object__field`; all other types are dlt data types."""
 
 TIME = "timestamp"
-"""The type of the API's times, which arrive without a zone, in the account's own time."""
+"""Type of the API's timestamps, which have no time zone and are in the account's local time."""
 
 DAY = "date"
-"""The type of the API's days, of the account's own calendar."""
+"""Type of the API's dates, which are dates in the account's time zone."""
 
 SHARED_PARTS = ("type", "description", "values", "children", "items")
-"""What a field is, wherever it is; whether it can be sorted or filtered by is each method's own."""
+"""Parts of a declaration that resources share; the flags (selected, sent, sort, filter) differ by method."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of an answer.
+    """One field of an API response.
 
     Attributes:
-        name: the API's name of the field, and the column's.
-        type: dlt's data type, `list` or `object`.
-        description: one line for people; it becomes the column's description.
-        selected: asked for unless the configuration says otherwise.
-        sent: sent by the API when a request names no fields.
-        sort: the API can sort by it.
-        filter: the API can filter by it.
-        values: the codes that an enumeration can have; empty for other types.
-        children: for an object, or a list of objects, the fields of one.
+        name: name of the field in the API and of its column.
+        type: dlt data type, `list` or `object`.
+        description: one-line description, also used as the column's description.
+        selected: requested by default; the `fields` setting overrides it.
+        sent: returned by the API when a request names no fields.
+        sort: the API can sort by the field.
+        filter: the API can filter by the field.
+        values: possible codes of an enumeration; empty for other types.
+        children: fields of an object, or of the objects in a list.
         items: for a list of scalars, the scalar as the child table's column `value`.
     """
 
@@ -56,36 +57,37 @@ class Field:
     sent: bool = False
     sort: bool = False
     filter: bool = False
-    values: Tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     children: Mapping[str, "Field"] = field(default_factory=dict)
     items: Optional["Field"] = None
 
     @classmethod
     def parse(cls, name: str, declared: Mapping[str, Any]) -> "Field":
-        """Reads one field from its declaration in a catalog file."""
-        given = dict(declared)
-        children = {child: cls.parse(child, of) for child, of in given.pop("children", {}).items()}
-        items = cls.parse("value", given.pop("items")) if "items" in given else None
-        values = tuple(given.pop("values", ()))
-        return cls(name=name, children=children, items=items, values=values, **given)
+        """Parses a field from its declaration in a catalog file."""
+        options = dict(declared)
+        children = {child: cls.parse(child, declaration) for child, declaration in options.pop("children", {}).items()}
+        items = cls.parse("value", options.pop("items")) if "items" in options else None
+        values = tuple(options.pop("values", ()))
+        return cls(name=name, children=children, items=items, values=values, **options)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report of the API: many rows, selected by time.
+    """A report of the API: many rows, selected by a time period.
 
     Attributes:
         name: name of the resource and of its table.
         method: JSON-RPC method.
-        description: one line for people; it becomes the table's description.
-        primary_key: field that is unique in the account; a computed one where there is none.
-        cursor: field whose time selects the rows and by which they are sorted.
-        longest_period_days: the longest period that one request may name.
-        fields: every documented field, by name.
-        computed: columns that the source makes from other fields.
-        key_of: fields of which a computed key is made.
-        merge_key: fields whose values together are replaced whole, where what a row is about may change.
-        for_each: parameter that a request has to have, and the dictionary whose ids it takes, one a request.
+        description: one-line description, also used as the table's description.
+        primary_key: field that is unique within the account, or a computed key if there is none.
+        cursor: time field by which rows are selected, and sorted where the API can sort by it.
+        longest_period_days: longest period that one request can cover, in days.
+        fields: all documented fields, by name.
+        computed: columns that the source computes from other fields.
+        key_of: fields from which a computed key is built.
+        merge_key: fields that identify a group of rows to replace as a whole, for rows whose key can change.
+        for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
+        is_agency_level: always False; a report belongs to one client.
     """
 
     name: str
@@ -99,32 +101,33 @@ class Report:
     key_of: Sequence[str] = ()
     merge_key: Sequence[str] = ()
     for_each: Mapping[str, str] = field(default_factory=dict)
+    is_agency_level: ClassVar[bool] = False
 
     @property
-    def selected(self) -> Tuple[str, ...]:
-        """Names of the fields that are asked for by default."""
-        return tuple(name for name, of in self.fields.items() if of.selected)
+    def selected(self) -> tuple[str, ...]:
+        """Names of the fields that are requested by default."""
+        return tuple(name for name, declared in self.fields.items() if declared.selected)
 
     @property
-    def needed(self) -> Tuple[str, ...]:
-        """Names of the fields without which rows cannot be told apart or merged."""
+    def needed(self) -> tuple[str, ...]:
+        """Names of the fields that are required to identify and merge rows."""
         return (self.primary_key, self.cursor, *self.key_of, *self.merge_key)
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """A dictionary of the API: few entries, read whole at each run.
+    """A dictionary of the API: few entries, read in full on every run.
 
     Attributes:
         name: name of the resource and of its table.
         method: JSON-RPC method.
-        description: one line for people; it becomes the table's description.
-        primary_key: field that is unique in the account.
-        fields: every documented field, by name.
-        is_agencys: it tells of an agency itself, not of one of its clients.
-        cursor: none; an entry has no time.
-        computed: no columns are made from other fields.
-        key_of: its key is a field.
+        description: one-line description, also used as the table's description.
+        primary_key: field that is unique within the account.
+        fields: all documented fields, by name.
+        is_agency_level: the entries belong to an agency, not to one of its clients.
+        cursor: always None; entries have no time.
+        computed: always empty; no columns are computed.
+        key_of: always empty; the key is a field.
     """
 
     name: str
@@ -132,72 +135,77 @@ class Dictionary:
     description: str
     primary_key: str
     fields: Mapping[str, Field]
-    is_agencys: bool = False
+    is_agency_level: bool = False
     cursor: ClassVar[None] = None
     computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
     key_of: ClassVar[Sequence[str]] = ()
 
     @property
-    def needed(self) -> Tuple[str, ...]:
-        """Names of the fields without which entries cannot be told apart."""
+    def needed(self) -> tuple[str, ...]:
+        """Names of the fields that are required to identify entries."""
         return (self.primary_key,)
 
 
-Resource = Union[Report, Dictionary]
+Resource = Report | Dictionary
 
 
 def read_report(file: Path) -> Report:
-    """Reads the catalog file of a report; a field without a type of its own is taken from `calls.yaml`."""
-    declared: Dict[str, Any] = _yaml(file)
+    """Reads a report's catalog file; a field without a type is completed from `calls.yaml`."""
+    declared = _read_yaml(file)
     for part in ("fields", "computed"):
-        declared[part] = {name: Field.parse(name, _whole(name, of, _of_calls())) for name, of in declared[part].items()}
+        declared[part] = _parse_fields(declared[part], _call_fields())
     return Report(**declared)
 
 
 def read_dictionary_file(file: Path) -> Dictionary:
-    """Reads the catalog file of a dictionary; a field without a type of its own is taken from `shared.yaml`."""
-    declared: Dict[str, Any] = _yaml(file)
-    fields = {name: Field.parse(name, _whole(name, of, _shared())) for name, of in declared["fields"].items()}
-    return Dictionary(**{**declared, "fields": fields})
+    """Reads a dictionary's catalog file; a field without a type is completed from `shared.yaml`."""
+    declared = _read_yaml(file)
+    return Dictionary(**{**declared, "fields": _parse_fields(declared["fields"], _shared_fields())})
 
 
 @cache
 def reports() -> Mapping[str, Report]:
-    """All reports by the name of their resource, in alphabetical order."""
-    found = [read_report(file) for file in sorted((HERE / "reports").glob("*.yaml"))]
-    return {report.name: report for report in found}
+    """All reports by resource name, in alphabetical order."""
+    parsed = [read_report(file) for file in sorted((HERE / "reports").glob("*.yaml"))]
+    return {report.name: report for report in parsed}
 
 
 @cache
 def dictionaries() -> Mapping[str, Dictionary]:
-    """All dictionaries by the name of their resource, in alphabetical order."""
-    found = [read_dictionary_file(file) for file in sorted((HERE / "dictionaries").glob("*.yaml"))]
-    return {dictionary.name: dictionary for dictionary in found}
+    """All dictionaries by resource name, in alphabetical order."""
+    parsed = [read_dictionary_file(file) for file in sorted((HERE / "dictionaries").glob("*.yaml"))]
+    return {dictionary.name: dictionary for dictionary in parsed}
 
 
 def resources() -> Mapping[str, Resource]:
-    """All that can be loaded, reports first."""
+    """All resources by name, reports first."""
     return {**reports(), **dictionaries()}
 
 
-def _whole(name: str, declared: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a file says of a field, with what is said once for all."""
+def _parse_fields(declared: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Field]:
+    return {
+        name: Field.parse(name, _with_shared_parts(name, declaration, shared)) for name, declaration in declared.items()
+    }
+
+
+def _with_shared_parts(name: str, declared: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Completes a declaration that has no type with the shared declaration of the same field."""
     if "type" in declared:
         return declared
-    return {**{part: of for part, of in shared[name].items() if part in SHARED_PARTS}, **declared}
+    return {**{part: value for part, value in shared[name].items() if part in SHARED_PARTS}, **declared}
 
 
 @cache
-def _of_calls() -> Mapping[str, Any]:
-    fields: Mapping[str, Any] = _yaml(HERE / "reports" / "calls.yaml")["fields"]
+def _call_fields() -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = _read_yaml(HERE / "reports" / "calls.yaml")["fields"]
     return fields
 
 
 @cache
-def _shared() -> Mapping[str, Any]:
-    return _yaml(HERE / "shared.yaml")
+def _shared_fields() -> Mapping[str, Any]:
+    return _read_yaml(HERE / "shared.yaml")
 
 
-def _yaml(file: Path) -> Dict[str, Any]:
-    read: Dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return read
+def _read_yaml(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
