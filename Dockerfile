@@ -1,4 +1,4 @@
-# For Cloud Run jobs, and wherever else a container runs: the command line, with nothing in it that is secret.
+# The command line in a container, for Cloud Run jobs and other platforms. The image contains no secrets.
 FROM python:3.12-slim
 
 WORKDIR /app

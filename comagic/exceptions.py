@@ -1,44 +1,46 @@
-"""What can go wrong, what is done about it, and the sentence that says how to mend it: the one table of rules.
+"""What can go wrong, what is done about it, and what the user should do: the one table of rules.
 
     ComagicError                    stop    root of all errors of this package
     ├── ConfigurationError          stop    a setting is missing, unknown or wrong
-    ├── UnreachableError            retry   no connection, a reset, no answer in time, a body cut short
-    │   ├── OverloadedError         retry   HTTP 408, 425, 429 or 5xx; not before what Retry-After says
-    │   └── StatusError             stop    any other HTTP status but 200, redirects too
-    ├── BadAnswerError              retry   HTML, an empty body, half of one, another call's answer, no data, no total
-    ├── WindowTooDenseError         stop    more calls in one second than the API can hand out
-    ├── BusyError                   stop    another run of the same pipeline is under way on this machine
-    ├── DeadlineError               stop    the time that the run may take is over; ends with 75
-    └── ApiError                    stop    the API answered with an error, of an unknown mnemonic too
-        ├── InternalError           retry   passing fault of the server
-        ├── LimitExceededError      wait    points of the minute are spent; those of the day: stop, ends with 75
-        ├── AccessError             stop    the access that is configured does not work
+    ├── UnreachableError            retry   no connection, a reset, a timeout, a truncated body
+    │   ├── OverloadedError         retry   HTTP 408, 425, 429 or 5xx; honours Retry-After
+    │   └── StatusError             stop    any other HTTP status but 200, redirects included
+    ├── BadResponseError            retry   HTML, an empty or truncated body, a wrong id, no data, no total
+    ├── WindowTooDenseError         stop    more calls in one second than the API can return
+    ├── BusyError                   stop    another run of the same pipeline is active on this machine
+    ├── DeadlineError               stop    the time limit of the run is reached; exit code 75
+    └── ApiError                    stop    the API returned an error, including unknown mnemonics
+        ├── InternalError           retry   transient server error
+        ├── LimitExceededError      wait    the minute's quota is exhausted; the day's: stop, exit code 75
+        ├── AccessError             stop    the configured credentials do not work
         │   ├── WrongLoginError     stop
-        │   ├── TokenInvalidError   login   unknown token, or a session that has ended
-        │   ├── TokenExpiredError   login   a key with an end date, or a session
+        │   ├── TokenInvalidError   login   unknown token, or an expired session
+        │   ├── TokenExpiredError   login   an expired key or session
         │   ├── TokenBlockedError   stop
-        │   ├── AddressError        stop    this machine's address is not in the account's allow-list
-        │   ├── ForbiddenError      stop    the user lacks a right
+        │   ├── AddressError        stop    the IP address is not in the account's allow list
+        │   ├── ForbiddenError      stop    the user lacks a permission
         │   ├── ComponentError      stop    the account lacks a paid component
         │   └── AccountInactiveError  stop
-        └── RequestError            stop    the API refuses the request as such: a bug here, or a setting it dislikes
+        └── RequestError            stop    the API rejects the request: a bug here, or a wrong setting
 
-The second column is `Action`; `comagic.client` does what it says:
+The second column is `Action`; `comagic.api.client` carries it out:
 
 | action | what is done |
 | --- | --- |
-| retry | the same request again, 5 times in all, after 1, 2, 4, 8 seconds (`[runtime] request_max_attempts`, ...) |
-| wait | for as long as `minute_reset` says, 5 times in a row at most; see also `DataApiClient.page` |
-| login | one new session, then the same request again; with a key there is none: stop |
-| stop | raised at once: nothing here can mend it |
+| retry | the same request again, 5 attempts in all, after 1, 2, 4, 8 seconds (`[runtime] request_max_attempts`, ...) |
+| wait | for `minute_reset` seconds, at most 5 times in a row; see `DataApiClient.page` |
+| login | one new session, then the same request again; with a key there is no session: stop |
+| stop | raised at once: retrying cannot help |
 
-Errors come with HTTP status 200, so an answer with `error` always raises. Codes are not unique and differ between the
-manual and live answers: the mnemonic decides. (Source: the vendor's manual of the Data API v2.0, and live answers.)
+Errors come with HTTP status 200, so a response with `error` always raises. Codes are not unique and differ between the
+manual and live responses, so the mnemonic decides. (Source: the vendor's manual of the Data API v2.0, and live
+responses.)
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple, Type
+from typing import Any, ClassVar
 
 
 class Action(Enum):
@@ -51,11 +53,11 @@ class Action(Enum):
 
 
 class ComagicError(Exception):
-    """Root of all errors of this package. Its text is a sentence for the person who has to act.
+    """Root of all errors of this package. Its text tells the user what happened and what to do.
 
     Attributes:
         action: what the client does about it.
-        is_early_stop: nothing is wrong, there was only no more time or budget; the next run goes on.
+        is_early_stop: nothing failed; only time or quota ran out, and the next run resumes.
     """
 
     action: ClassVar[Action] = Action.STOP
@@ -67,19 +69,19 @@ class ConfigurationError(ComagicError):
 
 
 class UnreachableError(ComagicError):
-    """The API could not be reached, or did not answer in time, however often it was tried."""
+    """The API could not be reached or did not respond in time, after all attempts."""
 
     action = Action.RETRY
 
 
 class OverloadedError(UnreachableError):
-    """An HTTP status that passes.
+    """A transient HTTP status.
 
     Attributes:
-        retry_after: seconds that the server asks to wait; 0 if it does not say.
+        retry_after: seconds the server asks to wait; 0 if it does not say.
     """
 
-    statuses: ClassVar[Tuple[int, ...]] = (408, 425, 429, *range(500, 600))
+    statuses: ClassVar[tuple[int, ...]] = (408, 425, 429, *range(500, 600))
 
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
         self.retry_after = retry_after
@@ -87,45 +89,45 @@ class OverloadedError(UnreachableError):
 
 
 class StatusError(UnreachableError):
-    """An HTTP status that will not pass by itself."""
+    """A permanent HTTP status."""
 
     action = Action.STOP
 
 
-class BadAnswerError(ComagicError):
-    """The API answered something that it does not document: no JSON, half a body, no rows, another call's answer."""
+class BadResponseError(ComagicError):
+    """A response that is not documented: no JSON, a truncated body, no rows, a wrong id."""
 
     action = Action.RETRY
 
 
 class WindowTooDenseError(ComagicError):
-    """One second holds more rows than the API lets anyone page to; nothing was skipped, the load stops."""
+    """One second holds more rows than the API can return; nothing was skipped, the load stops."""
 
 
 class BusyError(ComagicError):
-    """Another run of the same pipeline is under way on this machine; nothing was done."""
+    """Another run of the same pipeline is active on this machine; nothing was loaded."""
 
 
 class DeadlineError(ComagicError):
-    """The time that the run may take is over."""
+    """The time limit of the run is reached."""
 
     is_early_stop = True
 
 
 class ApiError(ComagicError):
-    """The API answered with an error.
+    """The API returned an error.
 
     Attributes:
         method: the method that was called.
-        mnemonic: the API's name of the error.
-        message: the API's own sentence.
-        details: the rest of what it says (`field`, `value`, `params`, ...).
+        mnemonic: the API's name for the error.
+        message: the API's own text.
+        details: the rest of the error (`field`, `value`, `params`, ...).
     """
 
-    mnemonics: ClassVar[Tuple[str, ...]] = ()
-    mend: ClassVar[str] = "See the Data API section of the vendor's manual for this error."
+    mnemonics: ClassVar[tuple[str, ...]] = ()
+    fix: ClassVar[str] = "See the Data API section of the vendor's manual for this error."
 
-    def __init__(self, method: str, mnemonic: str, message: str, details: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(self, method: str, mnemonic: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         self.method = method
         self.mnemonic = mnemonic
         self.message = message
@@ -133,20 +135,20 @@ class ApiError(ComagicError):
         super().__init__(f"{method}: {message.rstrip('.') or 'no message'} ({mnemonic}). {self.advice()}")
 
     def advice(self) -> str:
-        """How to mend it, in one sentence."""
-        return self.mend
+        """How to fix it, in one sentence."""
+        return self.fix
 
 
 class InternalError(ApiError):
-    """A passing fault of the server."""
+    """A transient server error."""
 
     action = Action.RETRY
     mnemonics = ("internal_error",)
-    mend = "The fault is on the server's side and was retried; run again later."
+    fix = "The error is on the server's side and was retried; run again later."
 
 
 class LimitExceededError(ApiError):
-    """The points of the minute or of the day are spent."""
+    """The quota of the minute or of the day is exhausted."""
 
     action = Action.WAIT
     is_early_stop = True
@@ -154,52 +156,52 @@ class LimitExceededError(ApiError):
 
     @property
     def kind(self) -> str:
-        """`day` or `minute`, as far as the answer tells; `minute` if it does not."""
-        told = f"{self.message} {self.details.get('params')}".lower()
-        return "day" if re.search(r"\bda(y|ily)", told) else "minute"
+        """`day` or `minute`, from the error's text and params; `minute` if neither says."""
+        text = f"{self.message} {self.details.get('params')}".lower()
+        return "day" if re.search(r"\bda(y|ily)", text) else "minute"
 
     def advice(self) -> str:
         if self.kind == "day":
-            return "The day's points are spent: run again when they are renewed, or with a larger window_days."
-        return "The minute's points are spent; run again in a minute, or run fewer readers of the API at a time."
+            return "The day's quota is exhausted: run again after it resets, or set a larger window_days."
+        return "The minute's quota is exhausted; run again in a minute, or run fewer API clients at a time."
 
 
 class AccessError(ApiError):
-    """The access that is configured does not work."""
+    """The configured credentials do not work."""
 
 
 class WrongLoginError(AccessError):
     """Wrong login or password."""
 
     mnemonics = ("auth_error",)
-    mend = "Check sources.comagic.credentials.login and .password, and that sources.comagic.base_url is your brand's."
+    fix = "Check sources.comagic.credentials.login and .password, and that sources.comagic.base_url is your brand's."
 
 
 class TokenInvalidError(AccessError):
-    """The token is unknown to this host, or its session has ended."""
+    """The token is unknown to this host, or its session has expired."""
 
     action = Action.LOGIN
     mnemonics = ("access_token_invalid",)
-    mend = "Check sources.comagic.credentials.access_token, and that sources.comagic.base_url is your brand's."
+    fix = "Check sources.comagic.credentials.access_token, and that sources.comagic.base_url is your brand's."
 
 
 class TokenExpiredError(AccessError):
-    """A key with an end date has ended."""
+    """A key with an expiry date has expired."""
 
     action = Action.LOGIN
     mnemonics = ("access_token_expired",)
-    mend = "Make a new key in your personal account and set it as sources.comagic.credentials.access_token."
+    fix = "Create a new key in your personal account and set it as sources.comagic.credentials.access_token."
 
 
 class TokenBlockedError(AccessError):
     """The key was blocked."""
 
     mnemonics = ("access_token_blocked",)
-    mend = "Unblock the key in your personal account, or make a new one."
+    fix = "Unblock the key in your personal account, or create a new one."
 
 
 class AddressError(AccessError):
-    """Requests from this machine's address are not allowed."""
+    """Requests from this machine's IP address are not allowed."""
 
     mnemonics = ("ip_not_whitelisted",)
 
@@ -212,12 +214,12 @@ class AddressError(AccessError):
 
 
 class ForbiddenError(AccessError):
-    """The user lacks the right to call the method."""
+    """The user lacks the permission to call the method."""
 
     mnemonics = ("forbidden",)
 
     def advice(self) -> str:
-        return f"Give the user of this key the right to call {self.method} in your personal account."
+        return f"Give the user of this key the permission to call {self.method} in your personal account."
 
 
 class ComponentError(AccessError):
@@ -229,18 +231,18 @@ class ComponentError(AccessError):
         params = self.details.get("params")
         components = params.get("components") if isinstance(params, dict) else None
         named = ", ".join(map(str, components)) if isinstance(components, list) else components
-        return f"The account lacks the component {named or 'that this needs'}: connect it, or leave this out."
+        return f"The account lacks the component {named or 'that this needs'}: enable it, or do not load this resource."
 
 
 class AccountInactiveError(AccessError):
     """The account is inactive."""
 
     mnemonics = ("account_inactive",)
-    mend = "The account is inactive: ask the vendor's support."
+    fix = "The account is inactive: ask the vendor's support."
 
 
 class RequestError(ApiError):
-    """The API refuses the request as such."""
+    """The API rejects the request."""
 
     mnemonics = (
         "parse_error",
@@ -260,10 +262,12 @@ class RequestError(ApiError):
 
     def advice(self) -> str:
         named = {key: self.details[key] for key in ("field", "value") if self.details.get(key) is not None}
-        told = ", ".join(f"{key} {value!r}" for key, value in named.items())
+        shown = ", ".join(f"{key} {value!r}" for key, value in named.items())
         if self.details.get("field") in ("user_id", "params.user_id"):
-            return f"An agency's login names a client: set sources.comagic.user_id, or user_ids for several ({told})."
-        which = f" ({told})" if told else ""
+            return (
+                f"An agency login has to name a client: set sources.comagic.user_id, or user_ids for several ({shown})."
+            )
+        which = f" ({shown})" if shown else ""
         return f"The API does not accept the request{which}: check sources.comagic.fields and .user_id."
 
 
@@ -277,22 +281,22 @@ CONCERNS_ALL = (
     TokenBlockedError,
     AddressError,
 )
-"""What stops one client of an agency stops the others, too, if it is one of these."""
+"""Errors that affect every resource and client, so the load stops at the first."""
 
 
-def _subclasses(of: Type[ApiError]) -> Iterator[Type[ApiError]]:
-    for child in of.__subclasses__():
+def _subclasses(parent: type[ApiError]) -> Iterator[type[ApiError]]:
+    for child in parent.__subclasses__():
         yield child
         yield from _subclasses(child)
 
 
-BY_MNEMONIC: Mapping[str, Type[ApiError]] = {name: of for of in _subclasses(ApiError) for name in of.mnemonics}
+BY_MNEMONIC: Mapping[str, type[ApiError]] = {name: kind for kind in _subclasses(ApiError) for name in kind.mnemonics}
 
 
 def api_error(method: str, error: Any) -> ApiError:
-    """Makes the exception for the `error` of an answer, by its mnemonic; `ApiError` itself for an unknown one."""
-    body: Dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
+    """Returns the exception for the `error` of a response, by its mnemonic; `ApiError` itself for an unknown one."""
+    body: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
     data = body.get("data")
-    details: Dict[str, Any] = data if isinstance(data, dict) else {}
+    details: dict[str, Any] = data if isinstance(data, dict) else {}
     mnemonic = str(details.get("mnemonic") or f"code {body.get('code')}")
     return BY_MNEMONIC.get(mnemonic, ApiError)(method, mnemonic, str(body.get("message") or ""), details)

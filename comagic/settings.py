@@ -1,337 +1,260 @@
-"""The source's constants, and its settings checked by name.
+"""Every setting of this project, declared once: type, default, meaning, check.
 
-Every setting has one home: a key under `[sources.comagic]` in `.dlt/config.toml` or `.dlt/secrets.toml`, or the
-environment variable of the same name (`SOURCES__COMAGIC__START_DATE`). dlt reads them; this module says what is right.
+Each has one home: a key under `[sources.comagic]` (or `[notifications]`) in `.dlt/config.toml` or `.dlt/secrets.toml`,
+or the environment variable of the same name (`SOURCES__COMAGIC__START_DATE`). dlt reads them into the specs below. The
+known names, the reference page docs/settings.md and the error messages are derived from the declarations.
 """
 
-import difflib
-import ipaddress
 import os
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from dataclasses import Field, field, fields
+from typing import Any, ClassVar, TypeVar
 
 import dlt
-import pendulum
-from dlt.common.configuration import with_config
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
-from pendulum.tz.exceptions import InvalidTimezone
 
-from .catalog import Report, dictionaries, reports
-from .catalog import resources as known_resources
+from .api.brands import BASE_URL, BRANDS
+from .api.credentials import KeyCredentials, LoginCredentials
+from .catalog import reports
 from .exceptions import ConfigurationError
-from .extract.privacy import Privacy
-
-BRANDS: Mapping[str, str] = {
-    "CoMagic": "https://dataapi.comagic.ru/v2.0",
-    "UIS": "https://dataapi.uiscom.ru/v2.0",
-    "CallGear": "https://dataapi.callgear.com/v2.0",
-    "Novofon": "https://dataapi-jsonrpc.novofon.ru/v2.0",
-}
-"""Endpoints of the brands (vendor's manual); access of one brand does not work on another's."""
-
-BASE_URL = BRANDS["CoMagic"]
-START_DATE = "2024-01-01"
-LOOKBACK_DAYS = 14
-WINDOW_DAYS = 7
-RESOURCES = "calls"
-LOAD_PACKAGE_ROWS = 50_000
-
-MAX_LIMIT = 10_000
-"""Rows of one answer, at most (vendor's manual)."""
-MAX_OFFSET = 100_000
-"""Rows that can be skipped, at most (vendor's manual)."""
-CEILING = MAX_OFFSET + MAX_LIMIT
-"""Rows that one query can reach; a window with more is split."""
-MAX_READINGS = 3
-"""How often a window is read, at most, whose rows move while it is paged."""
-
-MOST_MINUTES = 100_000
-"""Longest deadline that is accepted: some ten weeks."""
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds to wait for a connection; for an answer, dlt's `[runtime] request_timeout` (60)."""
-MINUTE_WAIT = 60.0
-"""Seconds after which the minute's points are renewed at the latest."""
-SLOW_SHARE = 0.25
-"""Share of the minute's points from which on requests are spread over the rest of the minute."""
-MAX_MINUTE_WAITS = 5
-"""How often one call waits for the minute's points: others may be spending them, but not for ever."""
-
-NO_ACCESS = (
-    "No access is configured. Set sources.comagic.credentials.access_token, or sources.comagic.credentials.login and "
-    ".password, in .dlt/secrets.toml (see .dlt/example.secrets.toml) or in the environment "
-    "(SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN). To try without an account: python comagic_pipeline.py --demo"
+from .values import (
+    TEXT_ONLY,
+    Check,
+    did_you_mean,
+    optional,
+    parse_local_time,
+    parse_minutes,
+    parse_names,
+    parse_optional_time_zone,
+    parse_resources,
+    parse_user_ids,
+    parse_webhook_body,
+    parse_webhook_url,
+    whole_number,
 )
 
-ALL_CLIENTS = "all"
-"""The setting `user_ids` that stands for each client of the agency."""
+SOURCE_SECTION = "sources.comagic"
+NOTIFICATIONS_SECTION = "notifications"
+MIN_KEY_LENGTH = 16
+"""Characters of the key of pseudonyms, at least."""
 
-SECTION = "sources.comagic"
-NOTIFICATIONS = "notifications"
-KNOWN = {
-    "base_url",
-    "credentials",
-    "start_date",
-    "lookback_days",
-    "window_days",
-    "timezone",
-    "fields",
-    "user_id",
-    "user_ids",
-    "exclude_fields",
-    "pseudonymize_fields",
-    "pseudonym_key",
-    "load_package_rows",
-    "max_minutes",
-    "skip_unchanged_rows",
-    "partition_expiration_days",
-    "resources",
-    "optional_resources",
-}
-KNOWN_CREDENTIALS = {"access_token", "login", "password"}
-KNOWN_NOTIFICATIONS = {"webhook_url", "webhook_body", "on_success"}
-
-Moment = Union[str, date, datetime]
-FieldNames = Union[str, Sequence[str], None]
+Spec = TypeVar("Spec", bound=BaseConfiguration)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the source that are about what to load, checked.
+def _setting(default: Any, meaning: str, check: Check | None = None, shown: str | None = None) -> Any:
+    """Declares a setting.
 
-    Attributes:
-        start: wall time at which the first load begins.
-        lookback: how far each later load reads again.
-        window_days: length of a window.
-        zone: the account's zone, if the configuration overrides it.
-        fields: names of the fields to ask for; empty for the default set.
-        privacy: personal data that is left out or replaced.
-        load_package_rows: rows after which a load package is closed at the next finished window; 0 for one package.
-        max_minutes: time that a run of the command line may take; None for as long as it takes.
-        skip_unchanged_rows: compare rows before writing them, rather than write all that were read again.
-        resources: names of the resources that are loaded unless others are asked for.
-        optional_resources: names of those that the account need not be allowed to read.
-        partition_expiration_days: days after which BigQuery drops a partition; None for never.
-        user_ids: ids of the clients of an agency that are loaded side by side, or `all`; empty for one account.
+    Args:
+        default: its default.
+        meaning: one line for the reference page.
+        check: checks and converts the configured value.
+        shown: the default as the reference page shows it, where that is not the value itself.
     """
+    return field(default=default, metadata={"meaning": meaning, "check": check, "shown": shown})
 
-    start: datetime
-    lookback: timedelta
-    window_days: int
-    zone: Optional[tzinfo]
-    fields: Tuple[str, ...]
-    privacy: Privacy
-    load_package_rows: int
-    max_minutes: Optional[float]
-    skip_unchanged_rows: bool
-    partition_expiration_days: Optional[int]
-    resources: Tuple[str, ...]
-    optional_resources: Tuple[str, ...]
-    user_ids: Tuple[Union[int, str], ...]
 
-    def selected(self, report: Report) -> List[str]:
-        """Names of the report's fields to ask for, its key and cursor always among them, those excluded never.
+@configspec
+class _Checked(BaseConfiguration):
+    """A spec whose values are checked by their declarations once dlt has resolved them."""
 
-        The setting `fields` is about calls; of other reports all fields are asked for.
+    __section_of_names__: ClassVar[str] = ""
+
+    def on_resolved(self) -> None:
+        """Checks the values; called by dlt.
 
         Raises:
-            ConfigurationError: a name is not a field of the report.
+            ConfigurationError: a value is wrong; the text begins with the setting's full name.
         """
-        privacy = self.privacy.of(report)
-        if self.fields == ("all",) or report.name != "calls":
-            return [name for name in report.fields if not privacy.excludes(name)]
-        for name in self.fields:
-            if name not in report.fields:
-                raise ConfigurationError(
-                    f"{SECTION}.fields: {report.name} has no field {name!r}{_near(name, report.fields)}; "
-                    f"the fields are listed in comagic/catalog/reports/{report.name}.yaml."
-                )
-        chosen = dict.fromkeys((report.primary_key, report.cursor, *(self.fields or report.selected)))
-        return [name for name in chosen if not privacy.excludes(name)]
+        for declared in fields(self):
+            if check := declared.metadata.get("check"):
+                name = f"{self.__section_of_names__}.{declared.name}"
+                setattr(self, declared.name, check(name, getattr(self, declared.name)))
 
 
-@with_config(sections=("sources", "comagic"))
-def configured_settings(
-    start_date: Any = START_DATE,
-    lookback_days: int = LOOKBACK_DAYS,
-    window_days: int = WINDOW_DAYS,
-    timezone: Optional[str] = None,
-    fields: Any = None,
-    exclude_fields: Any = None,
-    pseudonymize_fields: Any = None,
-    pseudonym_key: Optional[TSecretStrValue] = None,
-    load_package_rows: int = LOAD_PACKAGE_ROWS,
-    max_minutes: Optional[float] = None,
-    skip_unchanged_rows: bool = True,
-    partition_expiration_days: Optional[int] = None,
-    resources: Any = RESOURCES,
-    optional_resources: Any = None,
-    user_id: Optional[int] = None,
-    user_ids: Any = None,
-) -> Settings:
-    """The settings, checked; dlt injects those that are not given.
+@configspec
+class ConnectionSettings(BaseConfiguration):
+    """How to reach the API."""
 
-    Raises:
-        ConfigurationError: one of them is unknown or wrong; the text begins with its full name.
-    """
-    refuse_unknown_settings()
-    if user_id is not None and user_ids:
-        raise ConfigurationError(f"{SECTION}.user_ids: user_id is set, too; set one of the two.")
-    return Settings(
-        start=parse_moment(f"{SECTION}.start_date", start_date),
-        lookback=timedelta(days=_whole("lookback_days", lookback_days, 1, 3650)),
-        window_days=_whole("window_days", window_days, 1, 90),
-        zone=parse_zone(f"{SECTION}.timezone", timezone) if timezone else None,
-        fields=_names("fields", fields),
-        privacy=Privacy.checked(
-            _names("exclude_fields", exclude_fields), _names("pseudonymize_fields", pseudonymize_fields), pseudonym_key
-        ),
-        load_package_rows=_whole("load_package_rows", load_package_rows, 0, 10_000_000),
-        max_minutes=None if max_minutes is None else minutes(f"{SECTION}.max_minutes", max_minutes),
-        skip_unchanged_rows=skip_unchanged_rows,
-        partition_expiration_days=(
-            None
-            if partition_expiration_days is None
-            else _whole("partition_expiration_days", partition_expiration_days, 1, 36500)
-        ),
-        resources=tuple(resolved_resources(f"{SECTION}.resources", _names("resources", resources))),
-        optional_resources=tuple(
-            resolved_resources(f"{SECTION}.optional_resources", _names("optional_resources", optional_resources))
-        ),
-        user_ids=_user_ids(user_ids),
+    credentials: KeyCredentials | LoginCredentials = None  # type: ignore[assignment]  # dlt's way: it is required
+    base_url: str = _setting(
+        BASE_URL, f"Endpoint of your brand: {', '.join(f'{brand} `{url}`' for brand, url in BRANDS.items())}"
     )
 
 
-def resolved_resources(setting: str, names: Iterable[str]) -> List[str]:
-    """Names of resources, groups of them (`reports`, `dictionaries`, `all`) spelled out, each once.
+@configspec
+class Settings(_Checked):
+    """What to load."""
 
-    Args:
-        setting: what to call the names in an error.
-        names: the names.
+    __section_of_names__: ClassVar[str] = SOURCE_SECTION
+
+    start_date: Any = _setting(
+        "2024-01-01",
+        "Start of the first load, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS`, in the account's time zone",
+        parse_local_time,
+    )
+    lookback_days: int = _setting(
+        14,
+        "Whole days before the last run that each run reads again, 1 to 3650: tags, sales and ratings change after a "
+        "call, and the API does not say which",
+        whole_number(1, 3650),
+    )
+    window_days: int = _setting(7, "Days per query, 1 to 90", whole_number(1, 90))
+    timezone: Any = _setting(
+        "", "Time zone of the account's times, such as `Europe/Moscow`", parse_optional_time_zone, "the account's"
+    )
+    fields: Any = _setting(
+        (),
+        "Fields of calls: `all` for 105, or a list of names; `id` and `start_time` are always loaded",
+        parse_names,
+        f"{len(reports()['calls'].selected)} fields",
+    )
+    resources: Any = _setting(
+        "calls",
+        "What to load: names of reports and dictionaries, or the groups `reports`, `dictionaries`, `all`; "
+        "`--resource` overrides it",
+        parse_resources,
+    )
+    optional_resources: Any = _setting(
+        (),
+        "Resources that may be unavailable to the account: a missing permission or component is reported and is not "
+        "an error",
+        parse_resources,
+    )
+    exclude_fields: Any = _setting(
+        (),
+        "Fields that are not loaded: `field`, `list.field`, or `resource/field` for one resource; see [Personal "
+        "data](operations.md#personal-data)",
+        parse_names,
+    )
+    pseudonymize_fields: Any = _setting(
+        (), "Text fields whose values are replaced by pseudonyms, named in the same way", parse_names
+    )
+    pseudonym_key: TSecretStrValue | None = _setting(
+        None, f"Secret key of the pseudonyms, at least {MIN_KEY_LENGTH} characters; always the same one"
+    )
+    user_id: int | None = _setting(None, "One client of your agency; only for agency logins")
+    user_ids: Any = _setting(
+        (),
+        "Several clients of your agency side by side: a list of ids, or `all`; see [Agencies](operations.md#agencies)",
+        parse_user_ids,
+    )
+    load_package_rows: int = _setting(
+        50_000,
+        "Rows after which a load package is committed, at the next finished window; a window with more is split. 0 for "
+        "one package",
+        whole_number(0, 10_000_000),
+    )
+    max_minutes: float | None = _setting(
+        None, "Time limit of a run in minutes; `--max-minutes` overrides it", optional(parse_minutes)
+    )
+    skip_unchanged_rows: bool = _setting(
+        True,
+        "Do not write rows that are the same in the destination. `false` is cheaper for a large account in BigQuery; "
+        "see [Cost](bigquery.md#cost)",
+    )
+    partition_expiration_days: int | None = _setting(
+        None,
+        "Days after which BigQuery drops a day of calls; applied when the table is created",
+        optional(whole_number(1, 36_500)),
+    )
+
+    def on_resolved(self) -> None:
+        """Checks that settings do not exclude each other; called by dlt.
+
+        Raises:
+            ConfigurationError: they do.
+        """
+        if self.user_ids and self.user_id is not None:
+            raise ConfigurationError(f"{SOURCE_SECTION}.user_ids: user_id is set, too; set only one of them.")
+
+
+@configspec
+class NotificationSettings(_Checked):
+    """Whom to notify about a run."""
+
+    __section_of_names__: ClassVar[str] = NOTIFICATIONS_SECTION
+
+    webhook_url: TSecretStrValue | None = _setting(
+        None, "Where to POST that a run failed; it may contain a secret, so it is never shown", parse_webhook_url
+    )
+    webhook_body: Any = _setting(
+        TEXT_ONLY,
+        "JSON to POST: a table, or the text of an object; `{text}`, `{outcome}` (failed, stopped early, succeeded) and "
+        "`{pipeline}` are replaced",
+        parse_webhook_body,
+    )
+    on_success: bool = _setting(False, "Notify about runs that did not fail, too")
+
+
+def resolve_settings(**explicit: Any) -> Settings:
+    """Resolves and checks the settings of the source; explicit values override the configured ones.
 
     Raises:
-        ConfigurationError: a name is neither a resource nor a group.
+        ConfigurationError: a setting is unknown or wrong; the text begins with its full name.
     """
-    groups = {"reports": reports(), "dictionaries": dictionaries(), "all": known_resources()}
-    found: List[str] = []
-    for name in names:
-        if name not in known_resources() and name not in groups:
-            near = _near(name, [*known_resources(), *groups])
-            raise ConfigurationError(
-                f"{setting}: there is no resource {name!r}{near}; there are: {', '.join(known_resources())}, and the "
-                f"groups {', '.join(groups)}."
-            )
-        found += groups.get(name, [name])
-    return list(dict.fromkeys(found))
+    reject_unknown_settings()
+    return _resolved(Settings(), SOURCE_SECTION, explicit)
 
 
-def checked_base_url(base_url: str) -> str:
-    """Returns the endpoint without a trailing slash.
+def resolve_connection(**explicit: Any) -> ConnectionSettings:
+    """Resolves how to reach the API; explicit values override the configured ones.
 
     Raises:
-        ConfigurationError: it is not an `https` address; plain `http` is accepted for this machine only.
+        ConfigFieldMissingException: no credentials are configured.
     """
-    name = "sources.comagic.base_url"
-    try:
-        parts = urlsplit(base_url.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {base_url!r} is not an address: {error}.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"{name}: {base_url!r} is not an address such as {BASE_URL}")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(f"{name}: {base_url!r} would send your access in the clear; use https.")
-    return base_url.strip().rstrip("/")
+    return _resolved(ConnectionSettings(), SOURCE_SECTION, explicit)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def parse_moment(name: str, value: Moment) -> datetime:
-    """Reads a wall time: `YYYY-MM-DD` (midnight) or `YYYY-MM-DD HH:MM:SS`, text or a date of TOML.
-
-    Args:
-        name: what to call the value in an error.
-        value: the value.
+def resolve_notifications() -> NotificationSettings:
+    """Resolves whom to notify.
 
     Raises:
-        ConfigurationError: it is no such date, or names a zone (times are in the account's).
+        ConfigurationError: a setting is wrong; a secret value is not shown.
     """
-    if isinstance(value, date):
-        parsed = datetime(*value.timetuple()[:6]) if getattr(value, "tzinfo", None) is None else None
-    else:
-        parsed = None
-        for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
-            try:
-                parsed = datetime.strptime(str(value).strip(), form)
-                break
-            except ValueError:
-                continue
-    if parsed is None or not 2000 <= parsed.year <= 2100:
-        raise ConfigurationError(
-            f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, "
-            "in the account's time zone."
-        )
-    return parsed
+    return _resolved(NotificationSettings(), NOTIFICATIONS_SECTION)
 
 
-def minutes(name: str, value: Any) -> float:
-    """Reads a number of minutes.
+def _resolved(spec: Spec, section: str, explicit: dict[str, Any] | None = None) -> Spec:
+    return resolve_configuration(spec, sections=tuple(section.split(".")), explicit_value=explicit or None)
+
+
+def declared_settings(*specs: type[BaseConfiguration]) -> dict[str, "Field[Any]"]:
+    """The declarations of specs by name, in their order."""
+    return {name: spec.__dataclass_fields__[name] for spec in specs for name in spec.get_resolvable_fields()}
+
+
+KNOWN = frozenset(declared_settings(ConnectionSettings, Settings))
+KNOWN_CREDENTIALS = frozenset(declared_settings(KeyCredentials, LoginCredentials))
+KNOWN_NOTIFICATIONS = frozenset(declared_settings(NotificationSettings))
+
+
+def reject_unknown_settings() -> None:
+    """Checks every key of this project's sections, in dlt's files and in the environment, against the known ones.
 
     Raises:
-        ConfigurationError: it is none, or nothing can be done in it.
+        ConfigurationError: a key is not known; dlt itself would ignore it silently.
     """
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= MOST_MINUTES:
-        raise ConfigurationError(f"{name}: {value!r} is not a number of minutes above 0.")
-    return float(value)
-
-
-def parse_zone(name: str, value: str) -> tzinfo:
-    """Reads the IANA name of a time zone.
-
-    Raises:
-        ConfigurationError: there is no such zone.
-    """
-    try:
-        return pendulum.timezone(value)
-    except (InvalidTimezone, ValueError, OSError):
-        raise ConfigurationError(f"{name}: {value!r} is not a time zone; write a name such as Europe/Moscow.") from None
-
-
-def refuse_unknown_settings() -> None:
-    """Holds every key of this project's sections, in dlt's files and in the environment, against the known ones.
-
-    Raises:
-        ConfigurationError: a key is not known; dlt itself would ignore it in silence.
-    """
-    for section, known in ((SECTION, KNOWN), (NOTIFICATIONS, KNOWN_NOTIFICATIONS)):
+    for section, known in ((SOURCE_SECTION, KNOWN), (NOTIFICATIONS_SECTION, KNOWN_NOTIFICATIONS)):
         for name in _configured_keys(section):
             key, _, rest = name.partition(".")
             allowed, wrong = (KNOWN_CREDENTIALS, rest) if key == "credentials" and rest else (known, key)
             if wrong not in allowed:
-                raise ConfigurationError(f"{section}.{name}: there is no such setting{_near(wrong, allowed)}.")
+                raise ConfigurationError(f"{section}.{name}: there is no such setting{did_you_mean(wrong, allowed)}.")
 
 
-def forget_bare_variables() -> None:
-    """Takes variables such as `TIMEZONE`, `USER_ID` or `ACCESS_TOKEN` out of this process's environment.
+def ignore_bare_variables() -> None:
+    """Removes variables such as `TIMEZONE`, `USER_ID` or `ACCESS_TOKEN` from this process's environment.
 
     dlt takes a setting from a variable of its bare name as well. A container's `TIMEZONE=UTC` would then shift every
     call, and another service's `ACCESS_TOKEN` would be sent to this one; nobody who set them meant that.
     """
-    unmeant = (
-        (KNOWN - {"credentials"}) | KNOWN_CREDENTIALS | KNOWN_NOTIFICATIONS | {"since", "until", "stop_after_rows"}
-    )
-    for name in unmeant:
+    for name in (KNOWN - {"credentials"}) | KNOWN_CREDENTIALS | KNOWN_NOTIFICATIONS | {"since", "until"}:
         os.environ.pop(name.upper(), None)
 
 
-def _configured_keys(section: str) -> Iterable[str]:
+def _configured_keys(section: str) -> Iterator[str]:
     prefix = section.upper().replace(".", "__") + "__"
     for variable in os.environ:
         if variable.startswith(prefix):
@@ -342,33 +265,3 @@ def _configured_keys(section: str) -> Iterable[str]:
                 yield from (f"credentials.{inner}" for inner in value)
             else:
                 yield key
-
-
-def _whole(key: str, value: Any, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigurationError(f"{SECTION}.{key}: {value!r} is not a whole number from {least} to {most}.")
-    return value
-
-
-def _names(key: str, fields: FieldNames) -> Tuple[str, ...]:
-    if fields is None:
-        return ()
-    listed = fields.strip("[] ").split(",") if isinstance(fields, str) else list(fields)
-    names = tuple(str(name).strip(" \"'") for name in listed)
-    if not all(names):
-        raise ConfigurationError(f'{SECTION}.{key}: {fields!r} is not a list of names (or "all", for fields).')
-    return names
-
-
-def _user_ids(value: Any) -> Tuple[Union[int, str], ...]:
-    names = _names("user_ids", str(value) if isinstance(value, int) else value or None)
-    if names == (ALL_CLIENTS,):
-        return names
-    if not all(name.isdecimal() for name in names):
-        raise ConfigurationError(f'{SECTION}.user_ids: {value!r} is neither a list of ids nor "all".')
-    return tuple(dict.fromkeys(int(name) for name in names))
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,6 +1,4 @@
-"""The two kinds of access to the Data API, as dlt credential specs; dlt injects whichever is configured."""
-
-from typing import Union
+"""The two kinds of credentials of the Data API, as dlt credential specs; dlt injects whichever is configured."""
 
 from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import CredentialsConfiguration
@@ -9,18 +7,18 @@ from dlt.common.typing import TSecretStrValue
 
 @configspec
 class KeyCredentials(CredentialsConfiguration):
-    """A key made in the personal account, permanent or with an end date.
+    """A key created in the personal account, permanent or with an expiry date.
 
     Attributes:
         access_token: the key; `sources.comagic.credentials.access_token`.
     """
 
-    access_token: TSecretStrValue = None  # type: ignore[assignment]  # dlt's way to say that it is required
+    access_token: TSecretStrValue = None  # type: ignore[assignment]  # dlt's way to mark a required field
 
 
 @configspec
 class LoginCredentials(CredentialsConfiguration):
-    """Login and password of a user of the account; a session of one hour is opened with them, as often as needed.
+    """Login and password of a user of the account; a one-hour session is opened with them as often as needed.
 
     Attributes:
         login: `sources.comagic.credentials.login`.
@@ -31,4 +29,4 @@ class LoginCredentials(CredentialsConfiguration):
     password: TSecretStrValue = None  # type: ignore[assignment]
 
 
-Credentials = Union[KeyCredentials, LoginCredentials]
+Credentials = KeyCredentials | LoginCredentials

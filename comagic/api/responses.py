@@ -1,103 +1,104 @@
-"""What answers of the Data API mean, as pure functions: each returns what is documented or raises.
+"""What responses of the Data API mean, as pure functions: each returns what is documented or raises.
 
-An answer that merely looks empty is how loaders of this API lose rows in silence, so nothing here has a default.
+A response that merely looks empty is how loaders of this API lose rows silently, so nothing here has a default.
 Shapes: the vendor's manual of the Data API v2.0.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from dlt.common.json import json
 
-from ..exceptions import BadAnswerError, api_error
+from ..exceptions import BadResponseError, api_error
 
 Result = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account, as `get.account` tells it.
+    """The account, as `get.account` returns it.
 
     Attributes:
-        app_id: id of the account; missing in some answers.
+        app_id: id of the account; missing in some responses.
         name: name of the account.
-        timezone: IANA name of the zone of all times in requests and answers.
+        timezone: IANA name of the time zone of all times in requests and responses.
     """
 
-    app_id: Optional[int]
+    app_id: int | None
     name: str
     timezone: str
 
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of a method that returns rows.
+    """One response of a method that returns rows.
 
     Attributes:
-        rows: the rows, as they came.
-        total: rows of the whole query, before `limit` and `offset`, at the time of this answer.
+        rows: the rows, unchanged.
+        total: rows of the whole query, before `limit` and `offset`, at the time of this response.
     """
 
-    rows: List[Dict[str, Any]]
+    rows: list[dict[str, Any]]
     total: int
 
 
-def decoded(method: str, body: bytes) -> Dict[str, Any]:
-    """The JSON-RPC object of an answer's body.
+def decode(method: str, body: bytes) -> dict[str, Any]:
+    """Returns the JSON-RPC object of a response body.
 
     Raises:
-        BadAnswerError: it is none: HTML, a part of an answer, nothing.
+        BadResponseError: it is not one: HTML, a truncated response, nothing.
     """
     try:
-        answer = json.loadb(body)
+        response = json.loadb(body)
     except ValueError:
-        raise BadAnswerError(
-            f"{method}: the answer is not JSON ({len(body)} bytes, beginning {body[:40]!r}). "
-            "Check sources.comagic.base_url; if it is right, the service is out of order: run again later."
+        raise BadResponseError(
+            f"{method}: the response is not JSON ({len(body)} bytes, starting with {body[:40]!r}). "
+            "Check sources.comagic.base_url; if it is right, the service is down: run again later."
         ) from None
-    if not isinstance(answer, dict):
-        raise BadAnswerError(f"{method}: the answer is not a JSON-RPC object.")
-    return answer
+    if not isinstance(response, dict):
+        raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
+    return response
 
 
-def result_of(method: str, answer: Mapping[str, Any], sent_id: int) -> Result:
-    """The `result` of an answer.
+def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> Result:
+    """Returns the `result` of a response.
 
     Raises:
-        ApiError: the answer is an error; the subclass tells which.
-        BadAnswerError: it answers another call, or has no data.
+        ApiError: the response is an error; the subclass says which.
+        BadResponseError: it belongs to another request, or has no data.
     """
-    if answer.get("error") is not None:
-        raise api_error(method, answer["error"])
-    if answer.get("id") != sent_id:
-        raise BadAnswerError(f"{method}: the answer belongs to another call (id {answer.get('id')!r}).")
-    result = answer.get("result")
+    if response.get("error") is not None:
+        raise api_error(method, response["error"])
+    if response.get("id") != request_id:
+        raise BadResponseError(f"{method}: the response belongs to another request (id {response.get('id')!r}).")
+    result = response.get("result")
     if not isinstance(result, dict) or "data" not in result:
-        raise BadAnswerError(f"{method}: the answer has neither an error nor a result with data.")
+        raise BadResponseError(f"{method}: the response has neither an error nor a result with data.")
     return result
 
 
-def page_of(method: str, result: Result) -> Page:
-    """The rows of a result, and how many the query has.
+def parse_page(method: str, result: Result) -> Page:
+    """Returns the rows of a result, and how many the query has.
 
     Raises:
-        BadAnswerError: there is no list of rows, or no total.
+        BadResponseError: there is no list of rows, or no total.
     """
     rows, metadata = result["data"], result.get("metadata")
     total = metadata.get("total_items") if isinstance(metadata, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadAnswerError(f"{method}: the answer's data is not a list of rows.")
+        raise BadResponseError(f"{method}: the response's data is not a list of rows.")
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
-        raise BadAnswerError(f"{method}: the answer does not say how many rows there are (metadata.total_items).")
+        raise BadResponseError(f"{method}: the response has no row count (metadata.total_items).")
     return Page(rows, total)
 
 
-def wall_time_of(method: str, row: Mapping[str, Any], name: str) -> datetime:
-    """The wall time in a field of a row, or of an object in one of its lists; a day's first second for a day.
+def parse_local_time(method: str, row: Mapping[str, Any], name: str) -> datetime:
+    """Returns the local time in a field of a row, or of an object in one of its lists; midnight for a day.
 
     Raises:
-        BadAnswerError: it is missing, or neither `YYYY-MM-DD HH:MM:SS` nor `YYYY-MM-DD`.
+        BadResponseError: it is missing, or neither `YYYY-MM-DD HH:MM:SS` nor `YYYY-MM-DD`.
     """
     text = row.get(name)
     try:
@@ -105,38 +106,38 @@ def wall_time_of(method: str, row: Mapping[str, Any], name: str) -> datetime:
             return datetime.fromisoformat(text)
     except ValueError:
         pass
-    raise BadAnswerError(f"{method}: {name} is {text!r}, not YYYY-MM-DD HH:MM:SS (row {row.get('id')!r}).")
+    raise BadResponseError(f"{method}: {name} is {text!r}, not YYYY-MM-DD HH:MM:SS (row {row.get('id')!r}).")
 
 
-def account_of(method: str, result: Result) -> Account:
-    """The account in the result of `get.account`.
+def parse_account(method: str, result: Result) -> Account:
+    """Returns the account in the result of `get.account`.
 
     Raises:
-        BadAnswerError: it names no account with a time zone.
+        BadResponseError: it has no account with a time zone.
     """
     rows = result["data"]
     if not (isinstance(rows, list) and rows and isinstance(rows[0], dict) and isinstance(rows[0].get("timezone"), str)):
-        raise BadAnswerError(f"{method}: the answer names no account with a time zone.")
+        raise BadResponseError(f"{method}: the response has no account with a time zone.")
     return Account(rows[0].get("app_id"), str(rows[0].get("name") or ""), rows[0]["timezone"])
 
 
-def token_of(method: str, result: Result) -> str:
-    """The token of the session that `login.user` opened.
+def parse_token(method: str, result: Result) -> str:
+    """Returns the token of the session that `login.user` opened.
 
     Raises:
-        BadAnswerError: there is none.
+        BadResponseError: there is none.
     """
     data = result["data"]
     token = data.get("access_token") if isinstance(data, dict) else None
     if not isinstance(token, str) or not token:
-        raise BadAnswerError(f"{method}: the answer has no access_token.")
+        raise BadResponseError(f"{method}: the response has no access_token.")
     return token
 
 
-def limits_of(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The budget that an answer tells, a successful one or an error; empty if it tells none."""
-    error = answer.get("error")
-    within = error.get("data") if isinstance(error, dict) else answer.get("result")
-    metadata = within.get("metadata") if isinstance(within, dict) else None
+def parse_limits(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the quota in a response, successful or not; empty if it has none."""
+    error = response.get("error")
+    parent = error.get("data") if isinstance(error, dict) else response.get("result")
+    metadata = parent.get("metadata") if isinstance(parent, dict) else None
     limits = metadata.get("limits") if isinstance(metadata, dict) else None
     return limits if isinstance(limits, dict) else {}

@@ -1,8 +1,8 @@
-"""Checks the access: one cheap real call a resource, and for each problem the sentence that mends it."""
+"""Checks credentials and permissions: one cheap request for each resource, and for each problem how to fix it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Iterator, Optional, Sequence
 
 import pendulum
 
@@ -10,91 +10,90 @@ from ..api.client import DataApiClient
 from ..api.responses import Account
 from ..catalog import Report, Resource
 from ..exceptions import ComagicError
-from ..extract.context import Extraction, chosen_clients, resources_of
-from ..extract.reader import ACCOUNT_METHOD, every_parameters
-from ..extract.windows import API_TIME, to_wall
+from ..extract.context import Context, list_clients, resources_for_client
+from ..extract.reader import ACCOUNT_METHOD, parameter_sets
+from ..extract.windows import API_TIME, to_local
 from ..settings import Settings
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """One result of a check.
 
     Attributes:
         subject: `account`, `client 7` of an agency, or the name of a resource.
-        text: what is right, or the sentence that says how to mend what is wrong.
-        problem: what went wrong; None if nothing did.
+        text: what was found, or how to fix what is wrong.
+        is_problem: whether something is wrong.
     """
 
     subject: str
     text: str
-    problem: Optional[ComagicError] = None
+    is_problem: bool = False
 
 
-def check(client: DataApiClient, settings: Settings, resources: Sequence[Resource]) -> Iterator[Finding]:
-    """Asks for the account, then for one row of each resource; stops if the account itself is out of reach.
+def check_access(client: DataApiClient, settings: Settings, chosen: Sequence[Resource]) -> Iterator[Finding]:
+    """Requests the account, then one row of each resource; stops if the account itself cannot be read.
 
-    Of an agency's clients each is asked for, where several are configured.
+    Each client of an agency is checked, where several are configured.
     """
     try:
-        clients = chosen_clients(client, settings.user_ids)
+        clients = list_clients(client, settings)
     except ComagicError as error:
-        yield Finding("clients", str(error), error)
+        yield _problem("clients", error)
         return
     for user_id in clients:
-        extraction = Extraction(settings, client, user_id=user_id)
-        yield from _checked_account(extraction, resources_of(resources, user_id, clients))
+        context = Context(settings, client, user_id=user_id)
+        yield from _check_account(context, resources_for_client(chosen, user_id, clients))
 
 
-def _checked_account(extraction: Extraction, resources: Sequence[Resource]) -> Iterator[Finding]:
-    subject = "account" if extraction.user_id is None else f"client {extraction.user_id}"
+def _check_account(context: Context, chosen: Sequence[Resource]) -> Iterator[Finding]:
+    subject = "account" if context.user_id is None else f"client {context.user_id}"
     try:
-        account = extraction.client.account(extraction.user_id)
+        account = context.client.account(context.user_id)
     except ComagicError as error:
-        yield Finding(subject, str(error), error)
+        yield _problem(subject, error)
         return
-    yield Finding(
-        subject,
-        f"{account.name} (id {account.app_id}), time zone {account.timezone}"
-        f"{_overridden(account, extraction.settings)}",
-    )
-    for resource in resources:
+    override = _zone_override(account, context.settings)
+    yield Finding(subject, f"{account.name} (id {account.app_id}), time zone {account.timezone}{override}")
+    for resource in chosen:
         try:
-            yield Finding(extraction.name(resource), _checked(extraction, resource))
+            yield Finding(context.name(resource), _check_resource(context, resource))
         except ComagicError as error:
-            yield Finding(extraction.name(resource), str(error), error)
+            yield _problem(context.name(resource), error)
 
 
-def _checked(extraction: Extraction, resource: Resource) -> str:
+def _check_resource(context: Context, resource: Resource) -> str:
     if isinstance(resource, Report):
-        return _checked_report(extraction, resource)
+        return _check_report(context, resource)
     if resource.method == ACCOUNT_METHOD:
         return "1 entry"
-    page = extraction.client.page(resource.method, offset=0, limit=1, **extraction.parameters(resource))
+    page = context.client.page(resource.method, offset=0, limit=1, **context.parameters(resource))
     return f"{page.total:,} entries"
 
 
-def _checked_report(extraction: Extraction, report: Report) -> str:
-    every = every_parameters(extraction.client, report, **extraction.parameters(report))
-    if not every:
-        return f"nothing to ask for: no {', '.join(report.for_each.values())}"
-    now = to_wall(pendulum.now("UTC"), extraction.zone())
-    page = extraction.client.page(
+def _check_report(context: Context, report: Report) -> str:
+    parameters = parameter_sets(context.client, report, **context.parameters(report))
+    if not parameters:
+        return f"nothing to load: no {', '.join(report.for_each.values())}"
+    now = to_local(pendulum.now("UTC"), context.zone())
+    page = context.client.page(
         report.method,
         offset=0,
         limit=1,
         date_from=(now - timedelta(days=1)).strftime(API_TIME),
         date_till=now.strftime(API_TIME),
-        fields=extraction.settings.selected(report),
-        **every[0],
+        fields=context.selected_fields(report),
+        **parameters[0],
     )
-    of = f" of {report.for_each[name]} {every[0][name]}" if (name := next(iter(report.for_each), "")) else ""
-    return f"{page.total:,} rows{of} in the last 24 hours"
+    scope = "".join(f" for {name} {parameters[0][name]}" for name in report.for_each)
+    return f"{page.total:,} rows{scope} in the last 24 hours"
 
 
-def _overridden(account: Account, settings: Settings) -> str:
-    return (
-        f", overridden by sources.comagic.timezone = {settings.zone}"
-        if settings.zone and str(settings.zone) != account.timezone
-        else ""
-    )
+def _problem(subject: str, error: ComagicError) -> Finding:
+    return Finding(subject, str(error), is_problem=True)
+
+
+def _zone_override(account: Account, settings: Settings) -> str:
+    if settings.timezone and str(settings.timezone) != account.timezone:
+        return f", overridden by sources.comagic.timezone = {settings.timezone}"
+    return ""

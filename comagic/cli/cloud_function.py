@@ -1,7 +1,7 @@
-"""What a Cloud Function needs beside the command line: an order from a message, logs that Cloud Logging reads, retries.
+"""What a Cloud Function needs beside the command line: the request in a message, JSON logs for Cloud Logging, retries.
 
-Pub/Sub delivers a message at least once, and again with growing pauses as long as the function fails (for a day, where
-retries are switched on). So a fault that passes is raised, and one that stays is logged and the message is done with.
+Pub/Sub delivers a message at least once, and again with growing pauses as long as the function fails (for a day, if
+retries are enabled). So a transient error is raised, and a permanent one is logged and the message acknowledged.
 """
 
 import base64
@@ -12,34 +12,37 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, Callable, Dict, Iterator, List, Mapping, TypeVar
+from typing import Any, TypeVar
 
+import click
 import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
-from rich.console import Console
 
 from ..exceptions import BusyError, ConfigurationError
+from ..settings import SOURCE_SECTION, ignore_bare_variables
+from .commands import RunLoad, cli
+from .errors import EXIT_EARLY, exit_code, explain, is_permanent
+from .output import err, out
 
 EVENT_MINUTES = 8.0
-"""What a run may take that an event began, unless it is configured: functions are cut off after 9 minutes at most."""
+"""Time limit of a run that an event started, unless one is configured: functions are killed after 9 minutes."""
 HTTP_MINUTES = 55.0
-"""The same for a request by HTTP, which may take 60."""
+"""The same for an HTTP request, which may take 60."""
+DATA_FOLDER = "DLT_DATA_DIR"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-DATA_FOLDER = "DLT_DATA_DIR"
-MAX_MINUTES = "sources.comagic.max_minutes"
+REQUEST_KEYS = ("since", "until", "resources")
 _RUNNING = Lock()
 
-KNOWN = ("since", "until", "resources")
 
-
-class OrderError(ConfigurationError):
-    """A message or request that asks for something that cannot be; it never will."""
+class BadRequestError(ConfigurationError):
+    """A message or request that asks for something impossible; a retry would not help."""
 
 
 def entry_point(kind: str) -> Callable[[Function], Function]:
@@ -52,86 +55,147 @@ def entry_point(kind: str) -> Callable[[Function], Function]:
         import functions_framework
     except ImportError:
         return lambda function: function
-    registered: Callable[[Function], Function] = getattr(functions_framework, kind)
-    return registered
+    register: Callable[[Function], Function] = getattr(functions_framework, kind)
+    return register
 
 
-def order_of_event(event: Any) -> List[str]:
-    """The command line's words for what a Pub/Sub message asks for.
+def serve_event(event: Any, run: RunLoad) -> None:
+    """Loads what a Pub/Sub message asks for; after an early stop, the next message resumes.
+
+    Args:
+        event: the CloudEvent; the message's data may be JSON with `since`, `until` and `resources`.
+        run: gives each source of a load to a pipeline.
+
+    Raises:
+        Exception: a transient error, so that Pub/Sub sends the message again.
+    """
+    _serve(lambda: parse_event(event), EVENT_MINUTES, run)
+
+
+def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
+    """Loads what an HTTP request asks for, whose body is like a message's data.
+
+    Args:
+        request: Flask's request.
+        run: gives each source of a load to a pipeline.
+
+    Returns:
+        The outcome and a message, and the HTTP status: 200 if all is loaded or the next request resumes, 400 for a bad
+        request or configuration, 500 for an error.
+    """
+    try:
+        outcome, message = _serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
+    except Exception as error:
+        return {"outcome": "failed", "message": explain(error) or type(error).__name__}, 500
+    return {"outcome": outcome, "message": message}, 400 if outcome == "rejected" else 200
+
+
+def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
+    """Runs a load and logs its outcome.
+
+    Returns:
+        `loaded`, `stopped early`, or `rejected` for what would fail again; and the message that says why.
+
+    Raises:
+        Exception: a transient error.
+    """
+    outcome, message = "loaded", ""
+    try:
+        with _exclusive(), _json_logs():
+            ignore_bare_variables()
+            prepare()
+            cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=run)
+    except Exception as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else explain(error)
+        if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
+            outcome = "stopped early"
+        elif is_permanent(error):
+            outcome = "rejected"
+        else:
+            log("ERROR", message or f"{type(error).__name__}: {error}", outcome="failed")
+            raise
+    severity = {"loaded": "INFO", "stopped early": "WARNING", "rejected": "ERROR"}[outcome]
+    log(severity, f"{outcome.capitalize()}. {message}".strip(), outcome=outcome)
+    return outcome, message
+
+
+def parse_event(event: Any) -> list[str]:
+    """The command line's arguments for a Pub/Sub message.
 
     Args:
         event: the CloudEvent; its data is `{"message": {"data": base64}}`, where the data is JSON or empty.
 
     Raises:
-        OrderError: the message is none, or asks for something unknown.
+        BadRequestError: there is no message, or it asks for something unknown.
     """
     data = event.data
     message = data.get("message") if isinstance(data, Mapping) else None
     if not isinstance(message, Mapping):
-        raise OrderError(f"The event carries no Pub/Sub message: {str(data)[:200]!r}.")
+        raise BadRequestError(f"The event has no Pub/Sub message: {str(data)[:200]!r}.")
     try:
-        return order_of_text(base64.b64decode(message.get("data") or "", validate=True).decode())
+        return parse_request(base64.b64decode(message.get("data") or "", validate=True).decode())
     except (binascii.Error, UnicodeDecodeError, TypeError) as error:
-        raise OrderError(f"The message's data is not base64 of UTF-8 text: {error}.") from None
+        raise BadRequestError(f"The message's data is not base64 of UTF-8 text: {error}.") from None
 
 
-def order_of_text(text: str) -> List[str]:
-    """The command line's words for an order, a JSON object such as `{"since": "2026-01-01", "resources": ["calls"]}`.
+def parse_request(text: str) -> list[str]:
+    """The command line's arguments for a JSON object such as `{"since": "2026-01-01", "resources": ["calls"]}`.
 
-    Nothing at all is the order to load what is new, as `{}` is.
+    An empty text means to load what is new, as `{}` does.
 
     Raises:
-        OrderError: it is no such object, or names something unknown.
+        BadRequestError: it is not such an object, or has an unknown key.
     """
     try:
-        order: Dict[str, Any] = json.loads(text or "{}")
+        request: dict[str, Any] = json.loads(text or "{}")
     except ValueError as error:
-        raise OrderError(f"The order is not JSON ({error}): {text[:200]!r}.") from None
-    if not isinstance(order, dict):
-        raise OrderError(f"The order is not a JSON object: {text[:200]!r}.")
-    for name, value in order.items():
-        if name not in KNOWN:
-            raise OrderError(f"The order has {name!r}; known are {', '.join(KNOWN)}.")
-        if name == "resources" and not (isinstance(value, list) and all(isinstance(of, str) for of in value)):
-            raise OrderError(f"The order's resources are {value!r}, not a list of names.")
+        raise BadRequestError(f"The request is not JSON ({error}): {text[:200]!r}.") from None
+    if not isinstance(request, dict):
+        raise BadRequestError(f"The request is not a JSON object: {text[:200]!r}.")
+    for name, value in request.items():
+        if name not in REQUEST_KEYS:
+            raise BadRequestError(f"The request has {name!r}; known are {', '.join(REQUEST_KEYS)}.")
+        if name == "resources" and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise BadRequestError(f"The request's resources are {value!r}, not a list of names.")
         if name != "resources" and not isinstance(value, str):
-            raise OrderError(f"The order's {name} is {value!r}, not a date in quotation marks.")
-    words = [word for name in ("since", "until") if name in order for word in (f"--{name}", order[name])]
-    return words + [word for name in order.get("resources", ()) for word in ("--resource", name)]
+            raise BadRequestError(f"The request's {name} is {value!r}, not a date in quotation marks.")
+    arguments = [word for name in ("since", "until") if name in request for word in (f"--{name}", request[name])]
+    return arguments + [word for name in request.get("resources", ()) for word in ("--resource", name)]
 
 
 def prepare() -> None:
-    """Puts dlt's own files where a function can write: in memory, under the temporary folder, unless it is set.
+    """Moves dlt's own files to where a function can write: in memory, under the temporary folder, unless it is set.
 
     Raises:
-        ConfigurationError: nobody said where to load to: a DuckDB file would be gone with the function.
+        ConfigurationError: no destination is configured: a DuckDB file would be lost with the function.
     """
     if DATA_FOLDER not in os.environ:
         os.environ[DATA_FOLDER] = str(Path(tempfile.gettempdir()) / "dlt")
         Container()[PluggableRunContext].reload()
     if dlt.config.get("destination_type") in (None, "duckdb"):
         raise ConfigurationError(
-            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be gone with it; set bigquery."
+            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be lost with it; set bigquery."
         )
 
 
-def time_limit(minutes: float) -> List[str]:
-    """The command line's words for a run's time, unless it is configured.
+def _time_limit(minutes: float) -> list[str]:
+    """The command line's arguments for the time limit, unless one is configured.
 
-    Past its limit a platform does not end the work, it slows it down, into the next event's time.
+    Past its own limit a platform does not end the work, it slows it down, into the next event's time.
     """
-    return [] if dlt.config.get(MAX_MINUTES) is not None else ["--max-minutes", f"{minutes:g}"]
+    is_configured = dlt.config.get(f"{SOURCE_SECTION}.max_minutes") is not None
+    return [] if is_configured else ["--max-minutes", f"{minutes:g}"]
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Keeps a second run out of this process while its `with` block lasts; runs of other processes have a file's lock.
+def _exclusive() -> Iterator[None]:
+    """Keeps a second run out of this process while its `with` block lasts; other processes have a file's lock.
 
     Raises:
         BusyError: there is a run.
     """
     if not _RUNNING.acquire(blocking=False):
-        raise BusyError("Another run is loading here, begun by another event. Nothing was done.")
+        raise BusyError("Another run is active here, started by another event. Nothing was loaded.")
     try:
         yield
     finally:
@@ -139,14 +203,14 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
-def logged(out: Console, err: Console) -> Iterator[None]:
-    """Makes what is written to two consoles, and to Python's logs, lines of JSON while its `with` block lasts.
+def _json_logs() -> Iterator[None]:
+    """Turns what is printed, and Python's logs, into lines of JSON while its `with` block lasts.
 
-    What a load says at its end is one entry, its progress an entry a line. See Google's Structured logging.
+    The summary at a load's end is one entry, its progress an entry per line. See Google's Structured logging.
     """
     summary = io.StringIO()
     before = out.file, err.file
-    out.file, err.file = summary, _Lines()
+    out.file, err.file = summary, _LogLines()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     logger = logging.getLogger("dlt")
@@ -161,19 +225,19 @@ def logged(out: Console, err: Console) -> Iterator[None]:
 
 
 def log(severity: str, message: str, **more: Any) -> None:
-    """Writes an entry of the log, a line of JSON as Cloud Logging reads it."""
+    """Writes a log entry, a line of JSON as Cloud Logging reads it."""
     sys.stdout.write(json.dumps({"severity": severity, "message": message, **more}, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
-class _Lines(io.StringIO):
-    """A file of which each line becomes an entry of the log."""
+class _LogLines(io.StringIO):
+    """A file whose lines become log entries."""
 
     def write(self, text: str) -> int:
-        """Takes text in; lines that are complete are logged."""
+        """Takes text; complete lines are logged."""
         written = super().write(text)
-        *whole, rest = self.getvalue().split("\n")
-        for line in filter(str.strip, whole):
+        *complete, rest = self.getvalue().split("\n")
+        for line in filter(str.strip, complete):
             log("WARNING" if line.startswith("Warning:") else "INFO", line)
         self.seek(0)
         self.truncate()

@@ -1,97 +1,102 @@
-"""Tells of a run that failed, or, if wanted, of one that did not: Slack through dlt's hook, all else by a webhook."""
+"""Notifies about a failed run, or about every run if configured: Slack by dlt's hook, others by webhook."""
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Tuple
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
-from dlt.common.configuration import resolve_configuration, with_config
+from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
 from dlt.common.runtime.slack import send_slack_message
-from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests import Client
+from rich.console import Console
 
-from ..exceptions import ConfigurationError
+from ..settings import NotificationSettings, resolve_notifications
+from .errors import EXIT_EARLY, EXIT_INTERRUPTED, exit_code, explain
 
-TEXT_ONLY = {"text": "{text}"}
-"""The default body: what Slack, Mattermost, Rocket.Chat and Google Chat take."""
+PIPELINE = "comagic"
 ATTEMPTS = 3
 TIMEOUT = 10.0
 
 
-@dataclass
 class Notifier:
-    """Sends one message to wherever the configuration says.
+    """Sends one message to every configured receiver.
 
-    Attributes:
-        webhook_url: where to post JSON; it may hold a secret, so it is never shown.
-        webhook_body: the JSON, in whose texts `{text}`, `{outcome}` and `{pipeline}` are replaced.
+    Args:
+        settings: the settings of `[notifications]`.
         slack_hook: dlt's `[runtime] slack_incoming_hook`.
-        on_success: tell of runs that did not fail, too.
     """
 
-    webhook_url: Optional[str]
-    webhook_body: Any
-    slack_hook: Optional[str]
-    on_success: bool
+    def __init__(self, settings: NotificationSettings, slack_hook: str | None) -> None:
+        self.on_success = settings.on_success
+        self._settings = settings
+        self._slack_hook = slack_hook
 
-    def tell(self, outcome: str, pipeline: str, text: str) -> List[str]:
+    def send(self, outcome: str, text: str) -> list[str]:
         """Sends a message; never raises, so that a failing notifier hides nothing.
 
         Args:
             outcome: `failed`, `stopped early` or `succeeded`.
-            pipeline: name of the pipeline.
-            text: what to say.
+            text: the message.
 
         Returns:
-            A sentence for each way that did not work.
+            A warning for each receiver that could not be notified.
         """
-        ways: List[Tuple[str, Callable[[], Any]]] = []
-        words = {"{text}": text, "{outcome}": outcome, "{pipeline}": pipeline}
-        if slack_hook := self.slack_hook:
-            ways.append(("Slack (runtime.slack_incoming_hook)", lambda: send_slack_message(slack_hook, text, False)))
-        if webhook_url := self.webhook_url:
-            body = json.dumpb(_filled(self.webhook_body, words))
-            ways.append(("the webhook (notifications.webhook_url)", lambda: _post(webhook_url, body)))
-        problems = []
-        for name, way in ways:
+        receivers: list[tuple[str, Callable[[], Any]]] = []
+        if slack_hook := self._slack_hook:
+            receivers.append(
+                ("Slack (runtime.slack_incoming_hook)", lambda: send_slack_message(slack_hook, text, False))
+            )
+        if url := self._settings.webhook_url:
+            words = {"{text}": text, "{outcome}": outcome, "{pipeline}": PIPELINE}
+            body = json.dumpb(_fill(self._settings.webhook_body, words))
+            receivers.append(("the webhook (notifications.webhook_url)", lambda: _post(url, body)))
+        warnings = []
+        for name, send in receivers:
             try:
-                way()
+                send()
             except Exception as error:  # whatever it is, the run's own outcome counts
                 response = getattr(error, "response", None)
                 reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
-                problems.append(f"{name} could not be told: {reason}.")
-        return problems
+                warnings.append(f"{name} could not be notified: {reason}.")
+        return warnings
 
 
-@with_config(sections=("notifications",))
-def configured_notifier(
-    webhook_url: Optional[TSecretStrValue] = None, webhook_body: Any = None, on_success: bool = False
-) -> Notifier:
-    """The notifier as it is configured, injected by dlt.
-
-    Args:
-        webhook_url: `notifications.webhook_url`; a secret.
-        webhook_body: `notifications.webhook_body`: a table, or the text of a JSON object; by default `{"text": ...}`.
-        on_success: `notifications.on_success`.
+def configured_notifier() -> Notifier:
+    """Returns the notifier as it is configured.
 
     Raises:
         ConfigurationError: a setting is wrong; its value is not shown.
     """
-    if webhook_url:
-        parts = urlsplit(webhook_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError("notifications.webhook_url is not an address such as https://example.com/hook")
-    body = webhook_body or TEXT_ONLY
-    if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except ValueError:
-            raise ConfigurationError("notifications.webhook_body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise ConfigurationError("notifications.webhook_body is not a JSON object.")
-    slack_hook = resolve_configuration(RuntimeConfiguration()).slack_incoming_hook
-    return Notifier(webhook_url, body, slack_hook, on_success)
+    return Notifier(resolve_notifications(), resolve_configuration(RuntimeConfiguration()).slack_incoming_hook)
+
+
+@contextmanager
+def notify_outcome(notifier: Notifier, summary: Callable[[], str], console: Console) -> Iterator[None]:
+    """Notifies how the `with` block ended; not about an interruption, which somebody wanted.
+
+    Args:
+        notifier: the notifier.
+        summary: returns the run in one line.
+        console: where warnings about the notifier itself go.
+    """
+
+    def send(outcome: str, text: str) -> None:
+        message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, summary())))
+        for warning in notifier.send(outcome, message):
+            console.print(f"Warning: {warning}", style="yellow", highlight=False)
+
+    try:
+        yield
+    except Exception as error:
+        code = exit_code(error)
+        if code == EXIT_EARLY and notifier.on_success:
+            send("stopped early", explain(error))
+        elif code not in (EXIT_EARLY, EXIT_INTERRUPTED):
+            send("failed", explain(error) or type(error).__name__)
+        raise
+    if notifier.on_success:
+        send("succeeded", "")
 
 
 def _post(url: str, body: bytes) -> None:
@@ -99,13 +104,13 @@ def _post(url: str, body: bytes) -> None:
     client.post(url, data=body, headers={"Content-Type": "application/json; charset=UTF-8"})
 
 
-def _filled(template: Any, words: Dict[str, str]) -> Any:
+def _fill(template: Any, words: Mapping[str, str]) -> Any:
     """The template with the words in all its texts."""
     if isinstance(template, dict):
-        return {name: _filled(value, words) for name, value in template.items()}
+        return {name: _fill(value, words) for name, value in template.items()}
     if isinstance(template, list):
-        return [_filled(value, words) for value in template]
+        return [_fill(value, words) for value in template]
     if isinstance(template, str):
-        for word, meaning in words.items():
-            template = template.replace(word, meaning)
+        for word, text in words.items():
+            template = template.replace(word, text)
     return template

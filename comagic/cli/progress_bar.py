@@ -1,119 +1,125 @@
-"""Progress of a load: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a load on a terminal: a bar, or a line now and then where there is no terminal."""
 
 import time
-from typing import Callable, ClassVar, Mapping, Optional
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from dlt.common.runtime.collector_base import Collector
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..api.client import Usage
-from ..extract.progress import Journal
+from ..api.rate_limit import Usage
+from ..extract.progress import MESSAGES, ROWS, WINDOWS
 
 SECONDS_BETWEEN_LINES = 5.0
 
 
-class Display:
-    """Shows windows done of all, rows, calls of the API a minute and the time left, while its `with` block lasts.
+class ProgressBar(Collector):
+    """A dlt collector that shows finished and planned windows, rows, API calls per minute and the time remaining.
+
+    Set it as the pipeline's collector: dlt then reports its steps, and the sync its windows and rows. It shows them
+    while its `with` block lasts; dlt's own use of `with`, for a step, is a call first: `with collector("Load"):`.
 
     Args:
-        console: where to; a bar if it is a terminal, else lines.
-        journal: what is shown.
+        console: where to write; a bar if it is a terminal, else lines.
         usage: the client's use of the API.
-        clock: seconds.
-
-    Attributes:
-        collector: to be set as the pipeline's, so that dlt's steps are shown.
+        clock: returns seconds.
     """
 
-    def __init__(
-        self, console: Console, journal: Journal, usage: Usage, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    STAGES: ClassVar[Mapping[str, str]] = {"Extract": "reading", "Normalize": "normalizing", "Load": "loading"}
+
+    def __init__(self, console: Console, usage: Usage, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
-        self._journal = journal
         self._usage = usage
         self._clock = clock
-        self._began = clock()
-        self._last_line = clock()
+        self._started = self._last_line = clock()
         self._stage = "connecting"
-        self._progress: Optional[Progress] = None
-        self._task: Optional[TaskID] = None
-        self.collector = _Steps(self.show_stage)
-        journal.on_change = self.refresh
-
-    def refresh(self) -> None:
-        """Shows the present state; called after each note of the journal and at each step of dlt."""
-        if self._progress is not None and self._task is not None:
-            planned = sum(of.planned for of in self._journal.passes.values())
-            finished = sum(of.finished for of in self._journal.passes.values())
-            self._progress.update(
-                self._task, description=self._stage, total=planned or None, completed=finished, told=self._told()
-            )
-        elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self.line()
-
-    def line(self) -> None:
-        """Writes the state of the resource that is being loaded as a line, where there is no bar."""
-        if self._progress is None and self._journal.passes:
-            self._last_line = self._clock()
-            name, of = list(self._journal.passes.items())[-1]
-            reached = f"{of.finished} of {of.planned} windows, up to {of.position:%Y-%m-%d} of {of.end:%Y-%m-%d}"
-            done = f"{of.rows:,} entries" if of.is_dictionary else reached
-            self._console.print(f"{name}: {done}; {self._told()}; {self._stage}", highlight=False)
-
-    def show_stage(self, stage: str) -> None:
-        """Shows what is being done with the rows."""
-        self._stage = stage
-        self.refresh()
-
-    def _told(self) -> str:
-        rows = sum(of.rows for of in self._journal.passes.values())
-        minutes = max(self._clock() - self._began, 1.0) / 60
-        return f"{rows:,} rows, {self._usage.total / minutes:,.0f} API calls a minute"
-
-    def __enter__(self) -> "Display":
-        if self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description:<10}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("windows"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[told]}"),
-                console=self._console,
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task(self._stage, total=None, told="")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-
-class _Steps(Collector):
-    """dlt's own progress collector, of which only the steps are of interest: the journal counts better."""
-
-    STAGES: ClassVar[Mapping[str, str]] = {"Extract": "reading", "Normalize": "preparing", "Load": "loading"}
-
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._show = show
+        self._windows: Counter[str] = Counter()
+        self._planned: dict[str, int] = {}
+        self._rows: Counter[str] = Counter()
+        self._positions: dict[str, str] = {}
+        self._current = ""
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
 
     def update(
         self,
         name: str,
         inc: int = 1,
-        total: Optional[int] = None,
-        inc_total: Optional[int] = None,
-        message: Optional[str] = None,
-        label: Optional[str] = None,
+        total: int | None = None,
+        inc_total: int | None = None,  # noqa: ARG002  # the base class's name
+        message: str | None = None,
+        label: str | None = None,
     ) -> None:
-        """Called for each batch of rows."""
+        """Takes a counter's change; dlt's own counters are left out, since the sync counts more exactly."""
+        if label == MESSAGES:
+            self._console.print(message, highlight=False)
+        elif label == ROWS:
+            self._rows[name] += inc
+        elif label == WINDOWS:
+            self._current = name
+            self._windows[name] += inc
+            self._planned[name] = total or 0
+            self._positions[name] = message or ""
+            self._refresh()
 
     def _start(self, step: str) -> None:
-        self._show(self.STAGES.get(step.split()[0], step))
+        self._stage = self.STAGES.get(step.split()[0], step)
+        self._refresh()
 
     def _stop(self) -> None:
-        """Called at the end of a step; the next one follows at once."""
+        if self._stage == self.STAGES["Load"]:
+            self._print_line()
+
+    def _refresh(self) -> None:
+        if self._bar is not None:
+            planned = sum(self._planned.values())
+            self._bar.update(
+                self._task,
+                description=self._stage,
+                total=planned or None,
+                completed=self._windows.total(),
+                figures=self._figures(),
+            )
+        elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        """Prints a line about the current resource, where there is no bar."""
+        if self._bar is None and self._current:
+            self._last_line = self._clock()
+            name = self._current
+            position = self._positions[name]
+            done = (
+                f"{self._windows[name]} of {self._planned[name]} windows, {position}"
+                if position
+                else f"{self._rows[name]:,} entries"
+            )
+            self._console.print(f"{name}: {done}; {self._figures()}; {self._stage}", highlight=False)
+
+    def _figures(self) -> str:
+        minutes = max(self._clock() - self._started, 1.0) / 60
+        return f"{self._rows.total():,} rows, {self._usage.total / minutes:,.0f} API calls a minute"
+
+    def show(self) -> None:
+        """Shows the bar, if there is a terminal."""
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description:<11}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("windows"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._stage, total=None, figures="")
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,58 +1,94 @@
 """What the resources of one account, or of one client of an agency, are read with."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from functools import cached_property
+from typing import Any
 
 from ..api.client import DataApiClient
-from ..catalog import Dictionary, Report, Resource, dictionaries, resources
+from ..api.deadline import Deadline
+from ..catalog import Dictionary, Resource, dictionaries
 from ..exceptions import ConfigurationError
-from ..settings import ALL_CLIENTS, Settings, parse_zone
+from ..settings import SOURCE_SECTION, Settings, resolve_connection
+from ..values import ALL_CLIENTS, did_you_mean, parse_time_zone
 from .privacy import Privacy
-from .progress import Journal, Pass
+from .progress import Progress, Sync
 from .reader import read_dictionary
+
+ALL_FIELDS = "all"
+"""The value of the setting `fields` that means every documented field."""
 
 
 @dataclass(frozen=True)
-class Extraction:
+class Context:
     """What the resources of one account, or of one client of an agency, are read with.
 
     Attributes:
         settings: the settings.
         client: the API's client.
-        journal: takes notes; without it errors are raised.
-        since: wall time at which to begin, instead of the cursor.
-        until: wall time before which to end; None for now.
+        since: local time at which to start, instead of the cursor.
+        until: local time before which to end; None for now.
         user_id: the client of the agency, where several are loaded; its rows carry it.
+        progress: the progress to update; without it errors are raised.
     """
 
     settings: Settings
     client: DataApiClient
-    journal: Optional[Journal] = None
-    since: Optional[datetime] = None
-    until: Optional[datetime] = None
-    user_id: Optional[int] = None
+    since: datetime | None = None
+    until: datetime | None = None
+    user_id: int | None = None
+    progress: Progress | None = None
 
     def name(self, resource: Resource) -> str:
-        """Name of the dlt resource, which has a state of its own for each client of an agency."""
-        return resource_name(resource, self.user_id)
+        """Name of the dlt resource: with the client's id where several are loaded, since each has its own state."""
+        return "_".join([resource.name, *map(str, self.parameters(resource).values())])
 
-    def key(self, resource: Resource) -> List[str]:
+    def key(self, resource: Resource) -> list[str]:
         """Columns that are unique in the resource's table."""
         return [*self.parameters(resource), resource.primary_key]
 
-    def parameters(self, resource: Resource) -> Dict[str, Any]:
+    def parameters(self, resource: Resource) -> dict[str, Any]:
         """What each request for the resource has to name, and each row carries."""
-        return {} if self.user_id is None or is_agencys(resource) else {"user_id": self.user_id}
+        return {} if self.user_id is None or resource.is_agency_level else {"user_id": self.user_id}
 
     def privacy(self, resource: Resource) -> Privacy:
-        """What of the resource's fields is left out or replaced."""
-        return self.settings.privacy.of(resource)
+        """Which of the resource's fields are not loaded or replaced.
 
-    def begun(self, resource: Resource) -> Pass:
-        """The journal's pass over a resource of which nothing is known yet."""
+        Raises:
+            ConfigurationError: a setting about personal data is wrong.
+        """
+        return self._privacy.for_resource(resource)
+
+    @cached_property
+    def _privacy(self) -> Privacy:
+        return Privacy.from_settings(self.settings)
+
+    def selected_fields(self, resource: Resource) -> list[str]:
+        """Names of the fields to request: always the key and cursor, never an excluded one.
+
+        The setting `fields` is about calls; all fields of other resources are requested.
+
+        Raises:
+            ConfigurationError: a configured name is not a field.
+        """
+        privacy, configured = self.privacy(resource), self.settings.fields
+        chosen: Iterable[str] = resource.fields
+        if resource.name == "calls" and configured != (ALL_FIELDS,):
+            for name in configured:
+                if name not in resource.fields:
+                    raise ConfigurationError(
+                        f"{SOURCE_SECTION}.fields: calls has no field {name!r}{did_you_mean(name, resource.fields)}; "
+                        "the fields are listed in docs/tables.md (calls)."
+                    )
+            default = [name for name, field in resource.fields.items() if field.selected]
+            chosen = dict.fromkeys([*resource.needed, *(configured or default)])
+        return [name for name in chosen if not privacy.excludes(name)]
+
+    def new_sync(self, resource: Resource) -> Sync:
+        """The sync of a resource of which nothing was read yet."""
         now = datetime.now()  # noqa: DTZ005  # replaced by the period; a dictionary has none
-        return Pass(
+        return Sync(
             resource.name,
             *(now, now, now),
             planned=1,
@@ -61,61 +97,50 @@ class Extraction:
         )
 
     def zone(self) -> tzinfo:
-        """The zone of the account's times, or of the client's; the agency's own times are taken as in its zone, too.
+        """The time zone of the account's or client's times; agency-level times are taken to be in it, too.
 
         Raises:
-            ComagicError: the account cannot be asked for it.
+            ComagicError: the account cannot be requested.
         """
-        if self.settings.zone:
-            return self.settings.zone
-        return parse_zone("get.account.timezone", self.client.account(self.user_id).timezone)
+        if self.settings.timezone:
+            zone: tzinfo = self.settings.timezone
+            return zone
+        return parse_time_zone("get.account.timezone", self.client.account(self.user_id).timezone)
 
 
-def resource_name(resource: Resource, user_id: Optional[int]) -> str:
-    """Name of a dlt resource: that of the catalog, with the client's id where several clients are loaded."""
-    return resource.name if user_id is None or is_agencys(resource) else f"{resource.name}_{user_id}"
-
-
-def runs(names: Sequence[str], clients: Sequence[Optional[int]]) -> List[Tuple[List[str], Optional[int]]]:
-    """What a load does one after the other: names of dlt resources, and the client whose source has them.
-
-    Each report has runs of its own, which may be many; the dictionaries of a client come in one.
+def open_client(settings: Settings, deadline: Deadline | None = None, **connection: Any) -> DataApiClient:
+    """Returns a client with the configured credentials.
 
     Args:
-        names: names of resources in the catalog.
-        clients: see `chosen_clients`.
+        settings: the settings.
+        deadline: the time limit of the run that uses the client.
+        **connection: values that override the configured ones: `credentials`, `base_url`.
+
+    Raises:
+        ConfigFieldMissingException: no credentials are configured.
+        ConfigurationError: the endpoint is not acceptable.
     """
-    found: List[Tuple[List[str], Optional[int]]] = []
-    for user_id in clients:
-        chosen = resources_of([resources()[name] for name in names], user_id, clients)
-        found += [([resource_name(of, user_id)], user_id) for of in chosen if isinstance(of, Report)]
-        small = [resource_name(of, user_id) for of in chosen if isinstance(of, Dictionary)]
-        found += [(small, user_id)] if small else []
-    return found
+    configured = resolve_connection(**connection)
+    return DataApiClient(configured.credentials, configured.base_url, settings.user_id, deadline)
 
 
-def resources_of(
-    chosen: Iterable[Resource], user_id: Optional[int], clients: Sequence[Optional[int]]
-) -> List[Resource]:
-    """Those that are read for one of the clients; what tells of the agency itself comes with the first."""
-    return [of for of in chosen if user_id == clients[0] or not is_agencys(of)]
+def resources_for_client(
+    chosen: Iterable[Resource], user_id: int | None, clients: Sequence[int | None]
+) -> list[Resource]:
+    """Those that are read for one of the clients; agency-level ones are read with the first."""
+    return [resource for resource in chosen if user_id == clients[0] or not resource.is_agency_level]
 
 
-def chosen_clients(client: DataApiClient, user_ids: Sequence[Any]) -> List[Optional[int]]:
+def list_clients(client: DataApiClient, settings: Settings) -> list[int | None]:
     """The clients of an agency to load, by the setting `user_ids`; None alone where there is no agency.
 
     Raises:
         ConfigurationError: all clients are wanted, and the agency has none.
         ApiError: see `DataApiClient.page`.
     """
-    if list(user_ids) != [ALL_CLIENTS]:
-        return list(user_ids) or [None]
-    found = [of["id"] for of in read_dictionary(client, dictionaries()["customer_users"], ["id"])]
+    if settings.user_ids != (ALL_CLIENTS,):
+        return list(settings.user_ids) or [None]
+    found = [entry["id"] for entry in read_dictionary(client, dictionaries()["customer_users"], ["id"])]
     if not found:
-        raise ConfigurationError('sources.comagic.user_ids: it is "all", and get.customer_users lists no clients.')
+        raise ConfigurationError(f'{SOURCE_SECTION}.user_ids: it is "all", and get.customer_users lists no clients.')
     return sorted(found)
-
-
-def is_agencys(resource: Resource) -> bool:
-    """True for a resource that tells of an agency itself, not of one of its clients."""
-    return isinstance(resource, Dictionary) and resource.is_agencys

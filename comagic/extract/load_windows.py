@@ -1,11 +1,11 @@
-"""The table `load_windows`: what was read, window by window, committed together with the rows themselves.
+"""The table `load_windows`: what was read, window by window, in the same load package as the rows.
 
-With it completeness is proved in SQL: for each window the rows that the API announced, those that came, and those that
-were handed to the report's table, which can be counted there. `status` reads it, too.
+It proves completeness in SQL: for each window the rows that the API announced, those that came, and those that were
+handed to the report's table, where they can be counted. `status` reads it, too.
 """
 
 from datetime import datetime, tzinfo
-from typing import Any, Dict
+from typing import Any
 
 import dlt
 import pendulum
@@ -14,27 +14,29 @@ from dlt.extract.items import DataItemWithMeta
 
 from ..catalog import Field
 from .reader import WindowResult
-from .schema import ROOT_COLUMNS, columns, described
-from .windows import to_instant
+from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
+from .windows import to_utc
 
 TABLE = "load_windows"
 
-DESCRIPTION = "One row a window of time read from the API; _dlt_load_id is the load package that brought it."
+DESCRIPTION = "One row per window of time read from the API; _dlt_load_id is its load package."
 
 FIELDS = (
     Field("resource", "text", "Name of the resource that was read, and of its table."),
     Field("window_start", "timestamp", "First instant of the window."),
     Field("window_end", "timestamp", "First instant after the window."),
     Field("user_id", "bigint", "Client of the agency, where several are loaded; else null."),
-    Field("site_id", "bigint", "Site that was asked for, where a report is read site by site; else null."),
-    Field("rows_announced", "bigint", "Rows that the API announced; its request has a second more on either side."),
-    Field("rows_received", "bigint", "Different rows that came for that request; fewer than announced: some lack."),
+    Field("site_id", "bigint", "Site that was requested, where a report is read site by site; else null."),
+    Field("rows_announced", "bigint", "Rows that the API announced; the request has a second more on either side."),
+    Field(
+        "rows_received", "bigint", "Different rows received for that request; fewer than announced: some are missing."
+    ),
     Field("rows_loaded", "bigint", "Rows of the window itself, each handed once to the resource's table."),
     Field("requests", "bigint", "API calls that the window took."),
     Field("read_at", "timestamp", "When the window had been read."),
     Field("read_seconds", "double", "Seconds that reading it took."),
     Field("period_end", "timestamp", "End of the period that the run was to load; equal to window_end: it got there."),
-    Field("is_incremental", "bool", "True for a run that goes on from the last; false for one with --since."),
+    Field("is_incremental", "bool", "True for an incremental run; false for one with --since."),
 )
 
 
@@ -43,14 +45,14 @@ def load_window(result: WindowResult, period_end: datetime, is_incremental: bool
 
     Args:
         result: the window.
-        period_end: wall time at which the period ends.
-        is_incremental: whether the run goes on from the last.
-        zone: the account's zone.
+        period_end: local time at which the period ends.
+        is_incremental: whether the run is incremental.
+        zone: the account's time zone.
     """
-    row: Dict[str, Any] = {
+    row: dict[str, Any] = {
         "resource": result.resource,
-        "window_start": to_instant(result.window.start, zone),
-        "window_end": to_instant(result.window.end, zone),
+        "window_start": to_utc(result.window.start, zone),
+        "window_end": to_utc(result.window.end, zone),
         **result.parameters,
         "rows_announced": result.announced,
         "rows_received": result.received,
@@ -58,7 +60,7 @@ def load_window(result: WindowResult, period_end: datetime, is_incremental: bool
         "requests": result.requests,
         "read_at": pendulum.now("UTC"),
         "read_seconds": round(result.seconds, 3),
-        "period_end": to_instant(period_end, zone),
+        "period_end": to_utc(period_end, zone),
         "is_incremental": is_incremental,
     }
     return dlt.mark.with_table_name(row, TABLE)
@@ -69,7 +71,7 @@ def declare_load_windows(resource: DltResource) -> None:
     resource.apply_hints(
         table_name=TABLE,
         write_disposition="append",
-        columns={**columns(FIELDS), **described(ROOT_COLUMNS)},
-        additional_table_hints={"description": DESCRIPTION, "x-bigquery-table-description": DESCRIPTION},
+        columns={**columns(FIELDS), **describe_columns(ROOT_COLUMNS)},
+        additional_table_hints=table_description(DESCRIPTION),
         create_table_variant=True,
     )

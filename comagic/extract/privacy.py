@@ -1,108 +1,118 @@
-"""Personal data kept out of the warehouse: fields that are left out, and fields that are replaced by pseudonyms.
+"""Personal data kept out of the destination: fields that are not loaded, and fields replaced by pseudonyms.
 
-A pseudonym is HMAC-SHA256 of the value under a secret key, its first 128 bits in hexadecimal. The same value gives the
-same pseudonym in every field, table and run, so joins and counts of callers go on working; without the key nobody gets
-from a pseudonym to the value, nor tries all telephone numbers.
+A pseudonym is HMAC-SHA256 of the value under a secret key, its first 128 bits in hexadecimal. The same value gets the
+same pseudonym in every field, table and run, so joins and counts of callers still work; without the key nobody gets
+from a pseudonym to the value, or can try all phone numbers.
 """
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, FrozenSet, Iterable, Optional
+from typing import Any
 
 from ..catalog import LIST, OBJECT, Field, Resource, resources
 from ..exceptions import ConfigurationError
+from ..settings import MIN_KEY_LENGTH, SOURCE_SECTION, Settings
 
 PSEUDONYM_DIGITS = 32
-SHORTEST_KEY = 16
+EXCLUDE, PSEUDONYMIZE = "exclude_fields", "pseudonymize_fields"
 
 
 @dataclass(frozen=True)
 class Privacy:
-    """What of the personal data is left out or replaced.
+    """Which personal data is not loaded or is replaced.
 
     Attributes:
-        excluded: names of fields that do not come; `list.field` for one of a list's objects, `resource/field` for one
-            resource alone.
+        excluded: names of fields that are not loaded; `list.field` for a field of a list's objects, `resource/field`
+            for one resource alone.
         pseudonymized: names of text fields whose values are replaced, in the same way.
         key: the secret key of the pseudonyms.
     """
 
-    excluded: FrozenSet[str] = frozenset()
-    pseudonymized: FrozenSet[str] = frozenset()
-    key: Optional[str] = None
+    excluded: frozenset[str] = frozenset()
+    pseudonymized: frozenset[str] = frozenset()
+    key: str | None = None
 
     @classmethod
-    def checked(cls, excluded: Iterable[str], pseudonymized: Iterable[str], key: Optional[str]) -> "Privacy":
-        """Checks what can be checked without a report.
+    def from_settings(cls, settings: Settings) -> "Privacy":
+        """Reads and checks the settings.
 
         Raises:
-            ConfigurationError: pseudonyms are wanted without a key that deserves the name.
+            ConfigurationError: a name is unknown, or there are pseudonyms without a sufficient key.
         """
-        of = cls(frozenset(excluded), frozenset(pseudonymized), key)
-        for setting, names in (("exclude_fields", of.excluded), ("pseudonymize_fields", of.pseudonymized)):
-            for name in sorted(names):
+        privacy = cls(
+            frozenset(settings.exclude_fields), frozenset(settings.pseudonymize_fields), settings.pseudonym_key
+        )
+        for setting, names in privacy._by_setting():
+            for name in names:
                 resource, slash, _ = name.rpartition("/")
                 if slash and resource not in resources():
-                    raise ConfigurationError(f"sources.comagic.{setting}: {name}: there is no resource {resource!r}.")
-        if of.pseudonymized and len(key or "") < SHORTEST_KEY:
+                    raise ConfigurationError(f"{SOURCE_SECTION}.{setting}: {name}: there is no resource {resource!r}.")
+                if not slash and _find_field(resources()["calls"], name) is None:
+                    raise _no_such_field(setting, resources()["calls"], name)
+        if privacy.pseudonymized and len(privacy.key or "") < MIN_KEY_LENGTH:
             raise ConfigurationError(
-                f"sources.comagic.pseudonym_key: pseudonymize_fields needs a secret key of at least {SHORTEST_KEY} "
-                "characters, and the same one always; make one with: "
+                f"{SOURCE_SECTION}.pseudonym_key: pseudonymize_fields needs a secret key of at least {MIN_KEY_LENGTH} "
+                "characters, always the same one; create one with: "
                 "python -c 'import secrets; print(secrets.token_hex(32))'"
             )
-        return of
+        return privacy
 
-    def check(self, report: Resource) -> None:
-        """Holds the names against a report's fields.
+    def for_resource(self, resource: Resource) -> "Privacy":
+        """Returns what concerns one resource, its fields named without the resource.
 
-        Raises:
-            ConfigurationError: a name is no field of the report, or one that cannot be left out or replaced.
-        """
-        for setting, names in (("exclude_fields", self.excluded), ("pseudonymize_fields", self.pseudonymized)):
-            for name in sorted(names):
-                of = _field(report, name)
-                if of is None:
-                    raise ConfigurationError(
-                        f"sources.comagic.{setting}: {report.name} has no field {name!r}; the fields are listed in "
-                        f"comagic/catalog ({report.name}.yaml), those of a list's objects are written list.field."
-                    )
-                if name in report.needed:
-                    raise ConfigurationError(f"sources.comagic.{setting}: {name} is needed, rows are told by it.")
-                if setting == "pseudonymize_fields" and (of.items or of).type != "text":
-                    raise ConfigurationError(
-                        f"sources.comagic.{setting}: {name} is a {of.type}, and only text becomes a pseudonym; "
-                        f"leave it out with sources.comagic.exclude_fields."
-                    )
-
-    def of(self, resource: Resource) -> "Privacy":
-        """What concerns one resource: `resource/field` is its own, a name alone of every resource that has the field.
-
-        A name alone has to be a field of calls, so that a slip of the pen is told.
+        `resource/field` concerns that resource; a name alone concerns calls, and every other resource with that field.
 
         Raises:
-            ConfigurationError: a name is no field of the resource, its key, or not text and to be replaced.
+            ConfigurationError: a name is not a field of the resource, is its key, or is not text and to be replaced.
         """
-        own = Privacy(_concerning(resource, self.excluded), _concerning(resource, self.pseudonymized), self.key)
-        own.check(resource)
+        own = Privacy(_own_names(resource, self.excluded), _own_names(resource, self.pseudonymized), self.key)
+        for setting, names in own._by_setting():
+            for name in names:
+                _check_name(resource, setting, name)
         return own
 
     def excludes(self, name: str) -> bool:
-        """True if the field does not come."""
+        """True if the field is not loaded."""
         return name in self.excluded
 
     def pseudonym(self, value: Any) -> str:
-        """What a value is replaced by; of a number, what its digits as text are replaced by."""
+        """The pseudonym of a value; a number is treated as its digits."""
         return hmac.digest((self.key or "").encode(), str(value).encode(), "sha256").hex()[:PSEUDONYM_DIGITS]
 
-
-def _concerning(resource: Resource, names: Iterable[str]) -> FrozenSet[str]:
-    apart = [name.rpartition("/") for name in names]
-    is_calls = resource.name == "calls"
-    everywhere = {field for of, _, field in apart if not of and (is_calls or _field(resource, field))}
-    return frozenset(everywhere | {field for of, _, field in apart if of == resource.name})
+    def _by_setting(self) -> list[tuple[str, list[str]]]:
+        return [(EXCLUDE, sorted(self.excluded)), (PSEUDONYMIZE, sorted(self.pseudonymized))]
 
 
-def _field(report: Resource, name: str) -> Optional[Field]:
-    head, _, child = name.partition(".")
-    of = report.fields.get(head)
-    return of.children.get(child) if of and of.type in (LIST, OBJECT) and child else of if not child else None
+def _check_name(resource: Resource, setting: str, name: str) -> None:
+    field = _find_field(resource, name)
+    if field is None:
+        raise _no_such_field(setting, resource, name)
+    if name in resource.needed:
+        raise ConfigurationError(f"{SOURCE_SECTION}.{setting}: {name} is needed to identify rows.")
+    if setting == PSEUDONYMIZE and (field.items or field).type != "text":
+        raise ConfigurationError(
+            f"{SOURCE_SECTION}.{setting}: {name} has the type {field.type}, and only text can be pseudonymized; "
+            f"exclude it with {SOURCE_SECTION}.{EXCLUDE}."
+        )
+
+
+def _no_such_field(setting: str, resource: Resource, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{SOURCE_SECTION}.{setting}: {resource.name} has no field {name!r}; the fields are listed in docs/tables.md "
+        f"({resource.name}), those of a list's objects are written list.field."
+    )
+
+
+def _own_names(resource: Resource, names: Iterable[str]) -> frozenset[str]:
+    parts = [name.rpartition("/") for name in names]
+    shared = {field for owner, _, field in parts if not owner and _find_field(resource, field)}
+    return frozenset(shared | {field for owner, _, field in parts if owner == resource.name})
+
+
+def _find_field(resource: Resource, name: str) -> Field | None:
+    parent, dot, child = name.partition(".")
+    field = resource.fields.get(parent)
+    if not dot or field is None:
+        return field
+    return field.children.get(child) if field.type in (LIST, OBJECT) else None

@@ -1,137 +1,147 @@
-"""Notes of a load, for its progress, its loop and its summary."""
+"""What a load has read so far: the state of each resource's sync, reported to a dlt collector."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Callable, Collection, Dict, List, Optional
+
+from dlt.common.runtime.collector import NULL_COLLECTOR
+from dlt.common.runtime.collector_base import Collector
 
 from ..exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError
 from .reader import WindowResult
-from .transform import Row
+
+WINDOWS = "windows"
+"""Label of the collector's counter of windows."""
+ROWS = "rows"
+"""Label of the collector's counter of rows."""
+MESSAGES = "messages"
+"""Label of an update whose message is for the user."""
 
 
 @dataclass
-class Pass:
-    """One resource's way through its period, over as many runs as it takes.
+class Sync:
+    """The sync of one resource's period, over as many runs of the pipeline as it takes.
 
     Attributes:
         resource: name of the resource in the catalog.
-        begin: wall time at which the pass began.
-        end: wall time at which it will end.
-        position: wall time up to which it has come.
-        planned: windows that the pass has in all.
+        start: local time at which the sync starts.
+        end: local time at which it will end.
+        position: local time up to which it has come.
+        planned: windows of the whole sync.
         finished: windows finished so far.
         rows: rows read so far.
-        stopped: what ended the pass before its end, if anything did.
+        error: what stopped the sync before its end, if anything did.
         is_dictionary: whether it is a dictionary, which has no period and is read whole.
-        goes_on: whether the pass began in an earlier load that was stopped.
+        is_resumed: whether the sync began in an earlier load that was stopped.
         is_of_client: whether it is about one client of an agency, of several.
     """
 
     resource: str
-    begin: datetime
+    start: datetime
     end: datetime
     position: datetime
     planned: int = 0
     finished: int = 0
     rows: int = 0
-    stopped: Optional[ComagicError] = None
-    goes_on: bool = False
+    error: ComagicError | None = None
+    is_resumed: bool = False
     is_dictionary: bool = False
     is_of_client: bool = False
 
     @property
-    def is_refused(self) -> bool:
-        """True if the account lacks the right or the component that the resource needs; others can be read."""
-        return isinstance(self.stopped, (ForbiddenError, ComponentError))
+    def is_unavailable(self) -> bool:
+        """True if the account lacks the permission or component for the resource; others can be read."""
+        return isinstance(self.error, (ForbiddenError, ComponentError))
 
     @property
-    def stops_itself_alone(self) -> bool:
-        """True if what stopped it need not stop the others: a right that lacks, or a fault of one client of several."""
-        return self.is_refused or (self.is_of_client and not isinstance(self.stopped, CONCERNS_ALL))
+    def stops_alone(self) -> bool:
+        """True if its error need not stop other resources: a missing permission, or an error of one client."""
+        return self.is_unavailable or (self.is_of_client and not isinstance(self.error, CONCERNS_ALL))
 
     @property
     def is_complete(self) -> bool:
         """True when the whole period was read."""
         is_read = bool(self.finished) if self.is_dictionary else self.position >= self.end
-        return is_read and self.stopped is None
+        return is_read and self.error is None
 
 
-@dataclass
-class Journal:
-    """What a load has read so far.
+class Progress:
+    """The syncs of a load.
 
-    Whoever hands a journal to the source has to look at it after each run: an error in the middle of a pass does not
-    fail the run then, so that dlt keeps what was read before; it stands in `Pass.stopped`, and `first_error` finds it.
+    With a `Progress`, an error in the middle of a sync does not fail the pipeline's run, so that dlt keeps what was
+    read before it. Check `first_error` after each run.
+
+    Args:
+        collector: where windows and rows are counted: dlt's own, or one for a terminal.
 
     Attributes:
-        passes: by name of the dlt resource.
-        results: all finished windows.
-        entries: rows of dictionaries: a run that one of several ended, since it may not be read, is done again.
-        on_change: called after each note, for a display of the progress.
+        syncs: by name of the dlt resource.
+        windows: all finished windows.
     """
 
-    passes: Dict[str, Pass] = field(default_factory=dict)
-    results: List[WindowResult] = field(default_factory=list)
-    entries: Dict[str, List[Row]] = field(default_factory=dict)
-    on_change: Optional[Callable[[], None]] = None
+    def __init__(self, collector: Collector = NULL_COLLECTOR) -> None:
+        self.collector = collector
+        self.syncs: dict[str, Sync] = {}
+        self.windows: list[WindowResult] = []
 
-    def plan(self, name: str, new: Pass) -> None:
-        """Notes what a run is going to read; a later run of the same load extends its pass."""
-        current = self.passes.setdefault(name, new)
-        current.end = max(new.end, new.begin)
-        current.position = new.begin
-        current.planned = current.finished + new.planned
-        self._changed()
+    def plan(self, name: str, new: Sync) -> None:
+        """Takes what a run is going to read; a later run of the same load extends the sync."""
+        sync = self.syncs.setdefault(name, new)
+        sync.end = max(new.end, new.start)
+        sync.position = new.start
+        sync.planned = sync.finished + new.planned
+        self._count_windows(name, 0)
 
-    def finish(self, name: str, result: WindowResult) -> None:
-        """Notes a finished window."""
-        current = self.passes[name]
-        current.position = result.reached
-        current.finished += 1
-        current.planned = current.finished + result.waiting
-        current.rows += result.loaded
-        self.results.append(result)
-        self._changed()
+    def finish_window(self, name: str, result: WindowResult) -> None:
+        """Takes a finished window."""
+        sync = self.syncs[name]
+        sync.position = result.reached
+        sync.finished += 1
+        sync.planned = sync.finished + result.remaining
+        sync.rows += result.loaded
+        self.windows.append(result)
+        self.collector.update(name, inc=result.loaded, label=ROWS)
+        self._count_windows(name, 1)
 
-    def finish_dictionary(self, name: str, rows: List[Row]) -> None:
-        """Notes that a dictionary was read whole, and keeps its rows for a second run."""
-        self.entries[name] = rows
-        self.passes[name].finished = 1
-        self.passes[name].rows = len(rows)
-        self._changed()
+    def finish_dictionary(self, name: str, rows: int) -> None:
+        """Takes the number of entries of a dictionary that was read whole."""
+        self.syncs[name].finished = 1
+        self.syncs[name].rows = rows
+        self.collector.update(name, inc=rows, label=ROWS)
+        self._count_windows(name, 1)
 
-    def stop(self, name: str, error: ComagicError, new: Pass) -> None:
-        """Notes what ended a pass before its end, or as a new pass if it had not begun."""
-        self.passes.setdefault(name, new).stopped = error
-        self._changed()
+    def report(self, message: str) -> None:
+        """Takes a message for the user."""
+        self.collector.update(MESSAGES, inc=0, message=message, label=MESSAGES)
+
+    def fail(self, name: str, error: ComagicError, new: Sync) -> None:
+        """Takes what stopped a sync before its end, or before it had begun."""
+        self.syncs.setdefault(name, new).error = error
 
     def is_complete(self, name: str) -> bool:
         """True when the whole period of a resource was read."""
-        return name in self.passes and self.passes[name].is_complete
+        return name in self.syncs and self.syncs[name].is_complete
 
-    def has_ended(self, name: str) -> bool:
-        """True if something ended the resource's pass before its end, or the whole load."""
-        return any(of.stopped and (key == name or not of.stops_itself_alone) for key, of in self.passes.items())
+    def is_stopped(self, name: str) -> bool:
+        """True if an error stopped this resource's sync, or the whole load."""
+        return any(sync.error and (key == name or not sync.stops_alone) for key, sync in self.syncs.items())
 
-    def can_go_on(self, name: str) -> bool:
-        """True if nothing has ended the resource's pass, or its rows were read before that: they need loading alone."""
-        return name in self.entries or not self.has_ended(name)
+    def first_error(self, optional: Collection[str] = ()) -> ComagicError | None:
+        """Returns what stopped the load, or one resource of it.
 
-    def first_error_but(self, optional: Collection[str]) -> Optional[ComagicError]:
-        """What ended the load, or a resource of it, except for optional resources that the account may not read."""
-        ended = [of for of in self.passes.values() if of.stopped and not (of.is_refused and of.resource in optional)]
-        return next((of.stopped for of in sorted(ended, key=lambda of: of.stops_itself_alone)), None)
-
-    @property
-    def first_error(self) -> Optional[ComagicError]:
-        """What ended a pass before its end, if anything did."""
-        return self.first_error_but(())
+        Args:
+            optional: names of resources that may be unavailable to the account.
+        """
+        failed = [sync for sync in self.syncs.values() if sync.error]
+        failed = [sync for sync in failed if not (sync.is_unavailable and sync.resource in optional)]
+        return next((sync.error for sync in sorted(failed, key=lambda sync: sync.stops_alone)), None)
 
     @property
-    def differences(self) -> List[WindowResult]:
-        """Windows for which the API announced another number of rows than came."""
-        return [result for result in self.results if result.difference]
+    def differences(self) -> list[WindowResult]:
+        """Windows for which the API announced another number of rows than it sent."""
+        return [result for result in self.windows if result.difference]
 
-    def _changed(self) -> None:
-        if self.on_change:
-            self.on_change()
+    def _count_windows(self, name: str, inc: int) -> None:
+        sync = self.syncs[name]
+        message = "" if sync.is_dictionary else f"up to {sync.position:%Y-%m-%d} of {sync.end:%Y-%m-%d}"
+        self.collector.update(name, inc=inc, total=sync.planned, message=message, label=WINDOWS)

@@ -1,54 +1,79 @@
-"""dlt's column hints: of declared fields, and of the columns that dlt itself adds."""
+"""dlt's hints: columns of declared fields, columns that dlt itself adds, child tables, descriptions."""
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Collection, Dict, Iterable, Iterator, Mapping
+from typing import Any
 
+import dlt
 from dlt.common.schema.typing import TColumnSchema
 
 from ..catalog import LIST, OBJECT, Field
+from .privacy import Privacy
 
 ROOT_COLUMNS = {
     "_dlt_id": "Key of the row for its child tables, where it is their _dlt_root_id.",
     "_dlt_load_id": "Load package that last changed the row; its time and status are in _dlt_loads.",
 }
-"""What dlt's own columns of a table mean."""
+"""Descriptions of dlt's own columns of a table."""
 
 CHILD_COLUMNS = {
     "_dlt_id": "Key of the row.",
     "_dlt_root_id": "_dlt_id of the row that the list belongs to.",
     "_dlt_parent_id": "_dlt_id of the row that the list belongs to.",
-    "_dlt_list_idx": "Place in the list, from 0.",
+    "_dlt_list_idx": "Position in the list, from 0.",
 }
-"""What dlt's own columns of a child table mean."""
+"""Descriptions of dlt's own columns of a child table."""
+
+USER_ID = Field("user_id", "bigint", "Client of the agency; references `customer_users.id`.")
+"""The additional column of tables into which several clients of an agency are loaded."""
 
 
-USER_ID = Field("user_id", "bigint", "Client of the agency; customer_users.id.")
-"""The column that tables have besides, where several clients of an agency are loaded into them."""
+def describe_columns(descriptions: Mapping[str, str]) -> dict[str, TColumnSchema]:
+    """Hints that describe columns which dlt adds and types itself."""
+    return {name: {"name": name, "description": text} for name, text in descriptions.items()}
 
 
-def described(meanings: Mapping[str, str]) -> Dict[str, TColumnSchema]:
-    """Descriptions of columns that dlt adds and types itself."""
-    return {name: {"name": name, "description": meaning} for name, meaning in meanings.items()}
-
-
-def columns(fields: Iterable[Field], key: Collection[str] = ()) -> Dict[str, TColumnSchema]:
-    """Column hints of fields that are no lists: with a type and a description each, an all-null column exists too."""
+def columns(fields: Iterable[Field], key: Collection[str] = ()) -> dict[str, TColumnSchema]:
+    """Hints of the fields that are not lists: typed and described, so that an all-null column exists, too."""
     return {
-        of.name: {
-            "name": of.name,
-            "data_type": of.type,  # type: ignore[typeddict-item]
-            "description": of.description,
-            "nullable": of.name not in key,
+        field.name: {
+            "name": field.name,
+            "data_type": field.type,  # type: ignore[typeddict-item]
+            "description": field.description,
+            "nullable": field.name not in key,
         }
-        for of in flattened(fields)
-        if of.type != LIST
+        for field in flatten(fields)
+        if field.type != LIST
     }
 
 
-def flattened(fields: Iterable[Field]) -> Iterator[Field]:
+def flatten(fields: Iterable[Field]) -> Iterator[Field]:
     """Fields as columns: those of an object come one by one, named `object__field` as dlt names them."""
-    for of in fields:
-        if of.type == OBJECT:
-            yield from (replace(child, name=f"{of.name}__{child.name}") for child in of.children.values())
+    for field in fields:
+        if field.type == OBJECT:
+            yield from (replace(child, name=f"{field.name}__{child.name}") for child in field.children.values())
         else:
-            yield of
+            yield field
+
+
+def table_description(text: str) -> dict[str, Any]:
+    """Hints that describe a table, for dlt's own schema and for BigQuery."""
+    return {"description": text, "x-bigquery-table-description": text}
+
+
+def without_excluded(field: Field, privacy: Privacy) -> Field:
+    """A field without those of its objects' fields that are not loaded."""
+    kept = {name: child for name, child in field.children.items() if not privacy.excludes(f"{field.name}.{name}")}
+    return replace(field, children=kept)
+
+
+def child_table(field: Field) -> Any:
+    """Hints of a list's child table; its rows are found by their parent row, so it is clustered by that."""
+    fields = [field.items] if field.items else field.children.values()
+    return dlt.mark.make_nested_hints(
+        columns={**columns(fields), **describe_columns(CHILD_COLUMNS)},
+        additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
+            **table_description(field.description),
+            "x-bigquery-cluster-columns": ["_dlt_root_id"],
+        },
+    )

@@ -1,15 +1,13 @@
-"""How fresh the destination is, asked of the destination itself, so that any machine can ask."""
+"""How fresh the destination is, read from the destination itself, so that any machine can check it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import Any, List, Optional
+from datetime import UTC, datetime, timedelta
 
 import dlt
-from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from ..extract.load_windows import TABLE
-from .destinations import is_file_to_be
+from .destinations import AnyDestination, is_missing_file
 
 FRESHNESS = """
 SELECT
@@ -24,48 +22,49 @@ ORDER BY resource, user_id
 LAST_WINDOW = """
 SELECT window_end, period_end, rows_announced, rows_received
 FROM {load_windows}
-WHERE resource = '{resource}' AND {of_client}
+WHERE resource = '{resource}' AND {client_filter}
 ORDER BY read_at DESC
 LIMIT 1
 """
 
 
 @dataclass(frozen=True)
-class Status:
-    """What is known of one resource.
+class Freshness:
+    """How fresh one report is.
 
     Attributes:
         resource: its name.
         user_id: the client of an agency, where several are loaded.
-        loaded_up_to: the instant up to which runs have come that go on from each other; None if there was none.
+        loaded_up_to: the instant up to which incremental runs have loaded it; None if there was none.
         rows: rows of its table.
         last_read_at: when the last window was read.
-        is_complete: whether the last run came to the end of its period.
-        missing: rows of the last window that were announced and did not come.
+        is_complete: whether the last run reached the end of its period.
+        missing: rows of the last window that were announced and not received.
     """
 
     resource: str
-    user_id: Optional[int]
-    loaded_up_to: Optional[datetime]
+    user_id: int | None
+    loaded_up_to: datetime | None
     rows: int
     last_read_at: datetime
     is_complete: bool
     missing: int
 
-    def age(self) -> Optional[timedelta]:
-        """Time since the moment up to which all is loaded."""
-        return datetime.now(timezone.utc) - self.loaded_up_to if self.loaded_up_to else None
+    @property
+    def age(self) -> timedelta | None:
+        """Time since `loaded_up_to`."""
+        return datetime.now(UTC) - self.loaded_up_to if self.loaded_up_to else None
 
 
-def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Status]:
-    """The resources that were ever loaded; none if nothing was.
+def read_freshness(destination: AnyDestination, dataset_name: str) -> list[Freshness]:
+    """Reads how fresh each report is that was ever loaded; none if nothing was.
 
     Args:
         destination: the destination.
         dataset_name: the dataset.
     """
     found = []
-    if is_file_to_be(destination, dataset_name):
+    if is_missing_file(destination, dataset_name):
         return []
     with dlt.dataset(destination, dataset_name).sql_client as client:
         windows = client.make_qualified_table_name(TABLE)
@@ -74,12 +73,12 @@ def statuses(destination: Destination[Any, Any], dataset_name: str) -> List[Stat
         except DestinationUndefinedEntity:
             return []
         for resource, user_id, loaded_up_to, last_read_at in freshness:
-            of_client = "user_id IS NULL" if user_id is None else f"user_id = {user_id}"
-            rows_of = "" if user_id is None else f" WHERE {of_client}"
-            where = {"load_windows": windows, "resource": resource, "of_client": of_client}
-            ((window_end, period_end, announced, received), *_) = client.execute_sql(LAST_WINDOW.format(**where)) or []
+            client_filter = "user_id IS NULL" if user_id is None else f"user_id = {user_id}"
+            last_window = LAST_WINDOW.format(load_windows=windows, resource=resource, client_filter=client_filter)
+            ((window_end, period_end, announced, received), *_) = client.execute_sql(last_window) or []
             table = client.make_qualified_table_name(resource)
-            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{rows_of}") or []  # noqa: S608
+            where = "" if user_id is None else f" WHERE {client_filter}"
+            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}") or []  # noqa: S608
             is_complete, missing = window_end >= period_end, announced - received
-            found.append(Status(resource, user_id, loaded_up_to, rows, last_read_at, is_complete, missing))
+            found.append(Freshness(resource, user_id, loaded_up_to, rows, last_read_at, is_complete, missing))
     return found

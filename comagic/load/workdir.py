@@ -1,26 +1,26 @@
 """dlt's working folder of a pipeline: one run at a time, one project's state, and what interrupted runs left there."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
 
 from dlt import Pipeline
 from dlt.pipeline.exceptions import PipelineStepFailed
 from filelock import FileLock, Timeout
 
 from ..exceptions import BusyError
-from .destinations import this_folder
+from .destinations import current_folder
 
-PLACE = "comagic_place"
-"""Key of dlt's local state, which stays on this machine: where the last run was started, and what it loaded to."""
+LAST_RUN_KEY = "comagic_last_run"
+"""Key in dlt's local state, which stays on this machine: where the last run was started, and what it loaded into."""
 
 
 @contextmanager
-def sole_run(pipeline: Pipeline) -> Iterator[None]:
+def exclusive_run(pipeline: Pipeline) -> Iterator[None]:
     """Keeps other runs of the pipeline out while its `with` block lasts.
 
     Two at once would mix their load packages in the working folder. The lock is the operating system's, on a file
-    beside that folder: it goes with the process, however that ends.
+    beside that folder: it is released with the process, however that ends.
 
     Raises:
         BusyError: another process holds the lock.
@@ -32,62 +32,63 @@ def sole_run(pipeline: Pipeline) -> Iterator[None]:
             yield
     except Timeout:
         raise BusyError(
-            f"Another run is loading here (it holds {file}). Nothing was done: wait for it to end, or stop it."
+            f"Another run is active on this machine (it holds {file}). Nothing was loaded: wait for it to end, or stop "
+            "it."
         ) from None
 
 
-def keep_to_this_place(pipeline: Pipeline) -> None:
-    """Makes dlt's working folder anew if the last run was started in another folder, or loaded to somewhere else.
+def reset_if_moved(pipeline: Pipeline) -> None:
+    """Recreates dlt's working folder if the last run was started in another folder, or loaded into something else.
 
-    dlt has one working folder for a pipeline's name, wherever it is started and whatever it loads to. Two copies of
-    this project would go on from each other's cursor and miss what the other loaded; a first load into BigQuery after
-    a trial with DuckDB would bring the lookback alone. Made anew, it takes the cursor from the destination.
+    dlt has one working folder for a pipeline's name, wherever it is started and whatever it loads into. Two copies of
+    this project would continue from each other's cursor and miss what the other loaded; a first load into BigQuery
+    after a trial with DuckDB would load the lookback alone. A new folder takes the cursor from the destination.
     """
-    if dict(pipeline.state["_local"]).get(PLACE) != _place(pipeline):
-        _make_anew(pipeline)
+    if dict(pipeline.state["_local"]).get(LAST_RUN_KEY) != _this_run(pipeline):
+        _reset(pipeline)
 
 
-def finish_interrupted(pipeline: Pipeline, tell: Callable[[str], None]) -> None:
-    """Brings home the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
+def finish_interrupted(pipeline: Pipeline, report: Callable[[str], None]) -> None:
+    """Finishes the load package that an interrupted run left on this disk: dlt's next run would do nothing else.
 
-    A package that was being loaded is not gone on with. Killed after a staging table was committed and before dlt had
-    noted so, dlt 1.31 fills that table a second time, and the upsert inserts each of its rows twice (seen with DuckDB,
-    one kill of forty). The package's cursor has not reached the destination either, so its rows are read again.
+    A package that was being loaded is dropped. Killed after a staging table was committed and before dlt had noted it,
+    dlt 1.31 fills that table a second time, and the upsert inserts each of its rows twice (seen with DuckDB, one kill
+    of forty). The package's cursor has not reached the destination either, so its rows are read again.
 
-    A package with rows that dlt cannot prepare would stand in the way of every run to come. It never reached the
-    destination, nor did its cursor; so it goes, and its rows are read again.
+    A package with rows that dlt cannot normalize would block every run to come. Neither it nor its cursor reached the
+    destination, so it is dropped and its rows are read again.
 
     Args:
         pipeline: the pipeline.
-        tell: takes a sentence for the person who waits.
+        report: takes a message for the user.
     """
     if not pipeline.has_pending_data:
         return
-    if _has_begun_loading(pipeline):
-        tell("An interrupted run left a load package half loaded; its rows are read again.")
-        _make_anew(pipeline)
+    if _started_loading(pipeline):
+        report("An interrupted run left a load package half loaded; its rows are read again.")
+        _reset(pipeline)
         return
-    tell("Finishing the load package of an interrupted run first.")
+    report("Finishing the load package of an interrupted run first.")
     try:
         pipeline.run()
     except PipelineStepFailed as failed:
         if failed.step != "normalize":
             raise
-        tell("It cannot be finished; its rows are read again.")
-        _make_anew(pipeline)
+        report("It cannot be finished; its rows are read again.")
+        _reset(pipeline)
 
 
-def _make_anew(pipeline: Pipeline) -> None:
+def _reset(pipeline: Pipeline) -> None:
     """Empties the working folder, and notes whose it is from now on."""
     pipeline.drop()
-    pipeline.set_local_state_val(PLACE, _place(pipeline))
+    pipeline.set_local_state_val(LAST_RUN_KEY, _this_run(pipeline))
 
 
-def _place(pipeline: Pipeline) -> str:
+def _this_run(pipeline: Pipeline) -> str:
     config = pipeline.destination_client().config
-    return f"{this_folder()} {config.destination_type} {config.credentials} {pipeline.dataset_name}"
+    return f"{current_folder()} {config.destination_type} {config.credentials} {pipeline.dataset_name}"
 
 
-def _has_begun_loading(pipeline: Pipeline) -> bool:
+def _started_loading(pipeline: Pipeline) -> bool:
     packages = [pipeline.get_load_package_info(load_id) for load_id in pipeline.list_normalized_load_packages()]
     return any(jobs for package in packages for state, jobs in package.jobs.items() if state != "new_jobs")

@@ -1,10 +1,18 @@
-"""A local server of the Data API v2.0 with a synthetic account, for trying and testing readers of the API.
+"""A local server of the Data API v2.0 with a synthetic account, to try and test clients of the API.
 
     python -m comagic.sandbox --port 8080
 
-answers at `http://127.0.0.1:8080/v2.0` to the key `sandbox-key` and to the login `sandbox` with the password
-`sandbox`. It needs nothing beyond what the pipeline needs. Three parts: `account` makes the calls, `protocol` answers
-requests by the API's rules, `server` speaks HTTP; `switches` is all that can be set, faults included.
+serves `http://127.0.0.1:8080/v2.0`. Credentials are the key `sandbox-key`, or the login `sandbox` with the password
+`sandbox`.
+
+| module | what it does |
+| --- | --- |
+| `account`, `calls` | the synthetic account and its calls |
+| `reports`, `dictionaries` | rows of other reports, made from the calls, and entries of dictionaries |
+| `defaults` | values by type, for resources that have nothing but their catalog file |
+| `protocol`, `query`, `quota`, `errors` | the API's rules |
+| `server` | HTTP |
+| `switches` | settings, faults included |
 """
 
 from .account import SyntheticAccount

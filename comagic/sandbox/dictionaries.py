@@ -1,8 +1,14 @@
-"""The dictionaries of the synthetic account: what its calls speak of exists there, under the same ids and names."""
+"""Dictionaries of the synthetic account.
 
-from typing import Any, Callable, Dict, List, Mapping
+Entries that calls, reports or other dictionaries refer to have a maker of their own, so that ids and names join. Every
+other dictionary of the catalog has a few entries of default values.
+"""
 
-from ..catalog import LIST, OBJECT, Field, dictionaries
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..catalog import LIST, OBJECT, Dictionary, Field
+from .defaults import default_value, stable_number
 from .vocabulary import (
     CAMPAIGNS,
     CHANNEL,
@@ -11,14 +17,14 @@ from .vocabulary import (
     SCENARIOS,
     SEGMENTS,
     SITES,
-    TAGGER,
     TAGS,
     extension,
 )
 
-Entry = Dict[str, Any]
+Entry = dict[str, Any]
 
-MADE = "2024-02-29 12:00:00"
+CREATED = "2024-02-29 12:00:00"
+DEFAULT_ENTRIES = 3
 GROUP = (601, "Отдел продаж")
 SCHEDULE = (701, "Ежедневно 9–21")
 STATUSES = ((801, "Доступен", "available"), (802, "Перерыв", "break"), (803, "Нет на работе", "not_at_work"))
@@ -26,21 +32,33 @@ POSITION = (901, "Менеджер")
 CLIENTS = ((1001, "ООО «Новые кварталы»"), (1002, "ЖК Северный"))
 
 
-def make_entries(name: str) -> List[Entry]:
-    """The entries of a dictionary, with all its fields; those that nobody looks at are empty.
+def make_entries(dictionary: Dictionary) -> list[Entry]:
+    """The entries of a dictionary, with all its fields; fields that a maker does not set are empty.
 
     Args:
-        name: name of the dictionary in the catalog, `account` excepted.
+        dictionary: a dictionary of the catalog, other than `account`.
     """
-    fields = dictionaries()[name].fields
-    return [{**{of.name: _empty(of) for of in fields.values()}, **entry} for entry in MAKERS[name]()]
+    if dictionary.name not in MAKERS:
+        return [default_entry(dictionary, number) for number in range(1, DEFAULT_ENTRIES + 1)]
+    fields = dictionary.fields
+    return [{**{name: _empty(field) for name, field in fields.items()}, **entry} for entry in MAKERS[dictionary.name]()]
 
 
-def _empty(of: Field) -> Any:
-    return [] if of.type == LIST else {} if of.type in (OBJECT, "json") else None
+def default_entry(dictionary: Dictionary, number: int) -> Entry:
+    """An entry of a dictionary without a maker; its key is unique and follows from its number."""
+    seed = f"{dictionary.name} {number}"
+    entry = {name: default_value(field, seed, CREATED) for name, field in dictionary.fields.items()}
+    is_number = dictionary.fields[dictionary.primary_key].type == "bigint"
+    first_id = (1 + stable_number(dictionary.name) % 900) * 10_000
+    entry[dictionary.primary_key] = first_id + number if is_number else f"{dictionary.name}-{number}"
+    return entry
 
 
-def _sites() -> List[Entry]:
+def _empty(field: Field) -> Any:
+    return [] if field.type == LIST else {} if field.type in (OBJECT, "json") else None
+
+
+def _sites() -> list[Entry]:
     return [
         {
             "id": site_id,
@@ -50,7 +68,7 @@ def _sites() -> List[Entry]:
             "default_scenario": {"scenario_id": SCENARIOS[0][0], "scenario_name": SCENARIOS[0][1]},
             "site_key": f"key-{site_id}",
             "is_editable": True,
-            "creation_date": MADE,
+            "creation_date": CREATED,
             "target_call_min_duration": 60,
             "cookie_lifetime": 90,
             "widget_link": {"enabled": False, "text": None, "url": None, "state": "disable"},
@@ -61,7 +79,7 @@ def _sites() -> List[Entry]:
     ]
 
 
-def _site_blocks() -> List[Entry]:
+def _site_blocks() -> list[Entry]:
     return [
         {
             "id": site_id * 10,
@@ -70,15 +88,20 @@ def _site_blocks() -> List[Entry]:
             "site_domain_name": domain,
             "templates": [{"template_id": 1, "template_type": "text", "element_attribute": "class"}],
             "phone_numbers": [
-                {"phone_number": number, "phone_number_id": site_id * 100, "campaign_id": of[0], "campaign_name": of[1]}
-                for of in CAMPAIGNS[:2]
+                {
+                    "phone_number": number,
+                    "phone_number_id": site_id * 100,
+                    "campaign_id": campaign[0],
+                    "campaign_name": campaign[1],
+                }
+                for campaign in CAMPAIGNS[:2]
             ],
         }
         for site_id, domain, number in SITES
     ]
 
 
-def _campaigns() -> List[Entry]:
+def _campaigns() -> list[Entry]:
     site_id, domain, number = SITES[0]
     return [
         {
@@ -86,7 +109,7 @@ def _campaigns() -> List[Entry]:
             "name": name,
             "status": "active",
             "type": "basic" if campaign_id > 0 else "system",
-            "creation_time": MADE,
+            "creation_time": CREATED,
             "costs": 1_250.5 if medium == "cpc" else None,
             "campaign_conditions": {"group_conditions": [{"conditions": [{"value": utm, "operator": "="}]}]},
             "site_id": site_id,
@@ -98,12 +121,12 @@ def _campaigns() -> List[Entry]:
     ]
 
 
-def _virtual_numbers() -> List[Entry]:
+def _virtual_numbers() -> list[Entry]:
     return [
         {
             "id": site_id * 100,
             "virtual_phone_number": number,
-            "activation_date": MADE,
+            "activation_date": CREATED,
             "status": "active",
             "category": "usual",
             "type": "call_tracking",
@@ -122,7 +145,7 @@ def _virtual_numbers() -> List[Entry]:
     ]
 
 
-def _employees() -> List[Entry]:
+def _employees() -> list[Entry]:
     return [
         {
             "id": employee_id,
@@ -148,17 +171,19 @@ def _employees() -> List[Entry]:
     ]
 
 
-def _group_employees() -> List[Entry]:
-    members: List[Entry] = [{"employee_id": key, "employee_full_name": name} for key, name in EMPLOYEES]
-    numbers = [{**of, "employee_phone_number": extension(of["employee_id"]), "available": True} for of in members]
+def _group_employees() -> list[Entry]:
+    members: list[Entry] = [{"employee_id": key, "employee_full_name": name} for key, name in EMPLOYEES]
+    numbers = [
+        {**member, "employee_phone_number": extension(member["employee_id"]), "available": True} for member in members
+    ]
     return [{"id": GROUP[0], "name": GROUP[1], "members": members, "phone_numbers": numbers, "queue_enabled": True}]
 
 
-def _named(*entries: Any) -> Callable[[], List[Entry]]:
+def _named(*entries: Any) -> Callable[[], list[Entry]]:
     return lambda: [{"id": entry[0], "name": entry[1]} for entry in entries]
 
 
-MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
+MAKERS: Mapping[str, Callable[[], list[Entry]]] = {
     "sites": _sites,
     "site_blocks": _site_blocks,
     "campaigns": _campaigns,
@@ -166,7 +191,7 @@ MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
     "employees": _employees,
     "group_employees": _group_employees,
     "tags": lambda: [
-        {"id": key, "name": name, "is_system": False, "is_auto": True, "state": "active", "creation_datetime": MADE}
+        {"id": key, "name": name, "is_system": False, "is_auto": True, "state": "active", "creation_datetime": CREATED}
         for key, name in TAGS
     ],
     "employee_positions": _named(POSITION),
@@ -218,14 +243,13 @@ MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
             "status": "active",
             "employee_id": EMPLOYEES[0][0],
             "employee_full_name": EMPLOYEES[0][1],
-            "ip_addresses": [{"date_time": MADE, "ip": "192.0.2.7"}],
+            "ip_addresses": [{"date_time": CREATED, "ip": "192.0.2.7"}],
         }
     ],
     "scenarios": lambda: [
         {"id": key, "name": name, "virtual_phone_numbers": [number for _, _, number in SITES]}
         for key, name in SCENARIOS
     ],
-    "media_files": lambda: [{"id": 1_501, "name": "Приветствие", "duration": 7, "size": 112_640, "type": "user"}],
     "segments": lambda: [
         {"id": key, "name": name, "site_id": SITES[0][0], "site_domain_name": SITES[0][1]} for key, name in SEGMENTS
     ],
@@ -250,15 +274,12 @@ MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
             "group_name": GROUP[1],
         }
     ],
-    "blacklist_phone_numbers": lambda: [
-        {"id": 1_801, "phone_number": "79990000000", "add_user_name": TAGGER[1], "add_date_time": MADE}
-    ],
     "customers": lambda: [
         {
             "id": key,
             "name": name,
             "status": "active",
-            "creation_date_time": MADE,
+            "creation_date_time": CREATED,
             "monthly_base_limit": 30_000.5,
             "sites": [{"site_id": SITES[0][0], "site_domain_name": SITES[0][1]}],
         }
@@ -268,4 +289,4 @@ MAKERS: Mapping[str, Callable[[], List[Entry]]] = {
         {"id": key * 10, "login": f"client-{key}", "name": name, "customer_id": key} for key, name in CLIENTS
     ],
 }
-"""What is in each dictionary; `account` is answered from the account itself."""
+"""Dictionaries whose entries have to join; `account` is made of the account itself."""

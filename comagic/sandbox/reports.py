@@ -1,37 +1,133 @@
-"""The other reports of the synthetic account, made from its calls, so that they agree with them and with each other.
+"""Rows of the synthetic account's reports, made from its calls.
 
-Each call has two legs, one of them charged, and belongs to a site visit; some visits reach a goal, hold a chat or leave
-an offline message, at the moment of their call.
+Some reports have a maker of their own, so that they agree with the calls and with each other: each call has two legs,
+one of them charged, and belongs to a site visit; some visits reach a goal, have a chat or leave an offline message, at
+the time of their call. Every other report of the catalog has one row per call, made of default values.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping
+from typing import Any
 
-from ..catalog import LIST, Report
+from ..catalog import DAY, LIST, Report
+from .calls import Call
+from .defaults import default_value, fits, stable_number
 from .vocabulary import CHANNEL
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
+
+CALLS = "calls"
+DAILY_STAT = "campaign_daily_stat"
 
 GOALS, CHATS, MESSAGES = 2_000_000_000_000, 3_000_000_000_000, 4_000_000_000_000
-"""Ids of goals, chats and offline messages begin here, so that those of communications do not meet."""
+"""First ids of goals, chats and offline messages: ids of communications are unique across their types."""
+
+MOST_CALL_IDS = 10_000_000_000_000
+"""More than any id of a call."""
 
 
-def derived(report: Report, call: Row) -> Iterator[Row]:
-    """The rows of a report that belong to a call, with all fields of the report.
+def make_rows(report: Report, calls: Iterable[Call], for_each: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows of a report that belong to the given calls, with all fields of the report.
+
+    Args:
+        report: the report.
+        calls: calls by time; those of whole days for a report with a date as its cursor.
+        for_each: values of the parameters that the report requires; `calls` belong to them, see `select_calls`.
+    """
+    if report.name == CALLS:
+        yield from calls
+    elif report.name == DAILY_STAT:
+        yield from daily_stat(report, for_each["site_id"], calls)
+    else:
+        values = {name: value for name, value in for_each.items() if name in report.fields}
+        for call in calls:
+            for row in derived(report, call):
+                row.update(values)
+                yield row
+
+
+def has_one_row_per_call(report: Report) -> bool:
+    """True if each call brings one row, so that a page of rows can be made from a page of calls."""
+    return not report.for_each and report.name not in (*MAKERS, DAILY_STAT)
+
+
+def select_calls(calls: Iterable[Call], for_each: Mapping[str, Any], ids: Mapping[str, Sequence[Any]]) -> list[Call]:
+    """The calls that belong to the values of the parameters that a report requires.
+
+    A call has its site. A parameter that calls do not have is assigned by the call's id, so that each call belongs to
+    one entry of the dictionary.
+
+    Args:
+        calls: calls.
+        for_each: value by parameter, such as `site_id`.
+        ids: ids of all entries of the parameter's dictionary, by parameter.
+    """
+
+    def belongs(call: Call, name: str, value: Any) -> bool:
+        known = ids[name]
+        return bool(call[name] == value if name in call else known and known[call["id"] % len(known)] == value)
+
+    return [call for call in calls if all(belongs(call, name, value) for name, value in for_each.items())]
+
+
+def derived(report: Report, call: Call) -> Iterator[Row]:
+    """The rows of a report that belong to one call, with all fields of the report.
 
     Args:
         report: a report other than `calls` and `campaign_daily_stat`.
         call: the call.
     """
-    same = {name: call.get(name, [] if of.type == LIST else None) for name, of in report.fields.items()}
-    if "date_time" in same:
-        same["date_time"] = call["start_time"]
+    if report.name not in MAKERS:
+        yield default_row(report, call)
+        return
+    shared = {name: call.get(name, [] if field.type == LIST else None) for name, field in report.fields.items()}
+    shared[report.cursor] = call["start_time"]
     for row in MAKERS[report.name](call):
-        yield {**same, **row}
+        yield {**shared, **row}
 
 
-def daily_stat(report: Report, site_id: int, calls: Iterable[Row]) -> Iterator[Row]:
-    """The rows of `campaign_daily_stat` for one site: one a day, campaign of an advertising system and keyword.
+def default_row(report: Report, call: Call) -> Row:
+    """The row of a report without a maker: values of the call where it has the field, default values elsewhere.
+
+    The cursor is the call's start. The key is unique and follows from the call's id and the report's name.
+    """
+    time: str = call["start_time"]
+    seed = f"{report.name} {call['id']}"
+    row = {
+        name: call[name] if name in call and fits(field, call[name]) else default_value(field, seed, time)
+        for name, field in report.fields.items()
+    }
+    row[report.cursor] = time[:10] if report.fields[report.cursor].type == DAY else time
+    key = _unique_field(report, call)
+    if key:
+        row[key] = _unique_value(report, key, call["id"])
+    return row
+
+
+def _unique_field(report: Report, call: Call) -> str | None:
+    """The field that makes a row unique: the primary key, or a part of it if the source computes the key."""
+    if report.primary_key in report.fields:
+        return report.primary_key
+    parts = [
+        name
+        for name in report.key_of
+        if name not in (report.cursor, *report.for_each)
+        and report.fields[name].type in ("bigint", "text")
+        and not report.fields[name].values
+    ]
+    parts.sort(key=lambda name: name in call)  # a field of the call is the last choice: it would not join any more
+    return parts[0] if parts else None
+
+
+def _unique_value(report: Report, key: str, call_id: int) -> int | str:
+    if report.fields[key].type != "bigint":
+        return f"{report.name}-{call_id}"
+    # below 2**53, so that every JSON parser keeps it exact
+    return (100 + stable_number(report.name) % 800) * MOST_CALL_IDS + call_id
+
+
+def daily_stat(report: Report, site_id: int, calls: Iterable[Call]) -> Iterator[Row]:
+    """The rows of `campaign_daily_stat` for one site: one per day, advertising campaign and keyword.
 
     Args:
         report: the report.
@@ -39,33 +135,33 @@ def daily_stat(report: Report, site_id: int, calls: Iterable[Row]) -> Iterator[R
         calls: calls of whole days, by time.
     """
 
-    def about(call: Row) -> List[str]:
+    def group_key(call: Call) -> list[str]:
         return [call["start_time"][:10], str(call["campaign_id"]), call["search_query"] or ""]
 
     paid = [call for call in calls if call["site_id"] == site_id and call["utm_medium"] == "cpc"]
-    for (day, _, keyword), group in groupby(sorted(paid, key=about), about):
-        brought = list(group)
-        one, count = brought[0], len(brought)
-        clicks = 7 * count + one["campaign_id"] % 5
+    for (day, _, keyword), group in groupby(sorted(paid, key=group_key), group_key):
+        grouped = list(group)
+        first, count = grouped[0], len(grouped)
+        clicks = 7 * count + first["campaign_id"] % 5
         yield {
-            **{name: [] if of.type == LIST else None for name, of in report.fields.items()},
-            **{name: one[name] for name in ("site_id", "site_domain_name", "campaign_id", "campaign_name")},
+            **{name: [] if field.type == LIST else None for name, field in report.fields.items()},
+            **{name: first[name] for name in ("site_id", "site_domain_name", "campaign_id", "campaign_name")},
             "date": day,
-            "campaign_ext_id": str(90_000_000 + one["campaign_id"]),
-            "campaign_ext_name": one["utm_campaign"],
-            "engine": "google.adwords" if one["utm_source"] == "google" else "yandex.direct",
-            "banner_group_id": str(80_000_000 + one["campaign_id"]),
+            "campaign_ext_id": str(90_000_000 + first["campaign_id"]),
+            "campaign_ext_name": first["utm_campaign"],
+            "engine": "google.adwords" if first["utm_source"] == "google" else "yandex.direct",
+            "banner_group_id": str(80_000_000 + first["campaign_id"]),
             "keyword_id": str(len(keyword)) if keyword else None,
             "keyword": keyword or None,
-            "cost_sum": f"{clicks * 41.5:.2f}",
+            "cost_sum": f"{clicks * 41.5:.2f}",  # the API sends it as text
             "shows_count": clicks * 30,
             "clicks_count": clicks,
             "visits_count": clicks,
             "calls_count": count,
-            "current_banner_id": 70_000_000 + one["campaign_id"],
+            "current_banner_id": 70_000_000 + first["campaign_id"],
             "daily_budget": 15_000.0,
             "currency": "RUB",
-            "session_ids": [call["visitor_session_id"] for call in brought],
+            "session_ids": [call["visitor_session_id"] for call in grouped],
             "communications": [
                 {
                     "communication_type": "call",
@@ -73,12 +169,12 @@ def daily_stat(report: Report, site_id: int, calls: Iterable[Row]) -> Iterator[R
                     "attributes": call["attributes"],
                     "tags": call["tags"],
                 }
-                for call in brought
+                for call in grouped
             ],
         }
 
 
-def _legs(call: Row) -> List[Row]:
+def _call_legs(call: Call) -> list[Row]:
     leg = {"call_session_id": call["id"], "duration": call["total_duration"], "is_failed": False}
     return [
         {**leg, "id": call["id"] * 10, "is_operator": False, "calling_phone_number": call["contact_phone_number"]},
@@ -94,61 +190,65 @@ def _legs(call: Row) -> List[Row]:
     ]
 
 
-def _charged(call: Row) -> List[Row]:
+def _financial_call_legs(call: Call) -> list[Row]:
     charge = {"cost_per_minute": 1.75, "total_charge": round(call["total_duration"] / 60 * 1.75, 2)}
     return [{"leg_id": call["id"] * 10, "call_session_id": call["id"], "duration": call["total_duration"], **charge}]
 
 
-def _goals(call: Row) -> List[Row]:
-    reached = {"id": GOALS + call["id"], "communication_id": GOALS + call["id"], "communication_type": "goal"}
-    return [{**reached, "name": "Заявка на показ", "type": "cs_custom"}] if call["id"] % 4 == 0 else []
+def _goals(call: Call) -> list[Row]:
+    goal = {"id": GOALS + call["id"], "communication_id": GOALS + call["id"], "communication_type": "goal"}
+    return [{**goal, "name": "Заявка на показ", "type": "cs_custom"}] if call["id"] % 4 == 0 else []
 
 
-def _chats(call: Row) -> List[Row]:
+def _chats(call: Call) -> list[Row]:
     chat = {"id": CHATS + call["id"], "communication_id": CHATS + call["id"], "communication_type": "chat"}
     channel = {"chat_channel_id": CHANNEL[0], "chat_channel_name": CHANNEL[1], "messages_count": 3, "status": "succeed"}
     return [{**chat, **channel, "visitor_ids": [f"wa-{call['visitor_id']}"]}] if call["id"] % 5 == 0 else []
 
 
-def _chat_messages(call: Row) -> List[Row]:
+def _chat_messages(call: Call) -> list[Row]:
     texts = ("Здравствуйте! Есть двушки? 🏠", "Добрый день, есть.", 'Спасибо,\n"жду" звонка')
     return [
         {
-            "id": chat["id"] * 10 + nth,
+            "id": chat["id"] * 10 + index,
             "chat_id": chat["id"],
             "channel_id": CHANNEL[0],
             "text": text,
             "source": "visitor",
         }
         for chat in _chats(call)
-        for nth, text in enumerate(texts)
+        for index, text in enumerate(texts)
     ]
 
 
-def _offline_messages(call: Row) -> List[Row]:
+def _offline_messages(call: Call) -> list[Row]:
     message = {"id": MESSAGES + call["id"], "communication_id": MESSAGES + call["id"], "text": "Перезвоните мне"}
     return [{**message, "communication_type": "offline_message"}] if call["id"] % 7 == 0 else []
 
 
-def _communications(call: Row) -> List[Row]:
+def _communications(call: Call) -> list[Row]:
     others = [*_goals(call), *_chats(call), *_offline_messages(call)]
-    return [{"id": call["id"]}, *({name: of[name] for name in ("id", "communication_type")} for of in others)]
+    return [{"id": call["id"]}, *({name: other[name] for name in ("id", "communication_type")} for other in others)]
 
 
-def _sessions(call: Row) -> List[Row]:
+def _visitor_sessions(call: Call) -> list[Row]:
     hits = [{"hit_time": call["start_time"], "hit_duration": "30", "hit_url": call["entrance_page"]}]
-    told = {"communication_id": call["id"], "communication_type": "call", "communication_date_time": call["start_time"]}
-    return [{"id": call["visitor_session_id"], "hits_count": 1, "hits": hits, "communications": [told]}]
+    communication = {
+        "communication_id": call["id"],
+        "communication_type": "call",
+        "communication_date_time": call["start_time"],
+    }
+    return [{"id": call["visitor_session_id"], "hits_count": 1, "hits": hits, "communications": [communication]}]
 
 
-MAKERS: Mapping[str, Callable[[Row], List[Row]]] = {
-    "call_legs": _legs,
-    "financial_call_legs": _charged,
+MAKERS: Mapping[str, Callable[[Call], list[Row]]] = {
+    "call_legs": _call_legs,
+    "financial_call_legs": _financial_call_legs,
     "communications": _communications,
     "goals": _goals,
     "chats": _chats,
     "chat_messages": _chat_messages,
     "offline_messages": _offline_messages,
-    "visitor_sessions": _sessions,
+    "visitor_sessions": _visitor_sessions,
 }
-"""What a call brings to each report."""
+"""Reports whose rows have to agree with the calls and with other reports: the rows that one call brings."""

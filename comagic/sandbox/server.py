@@ -3,16 +3,18 @@
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Tuple, Type
+from typing import Any
 
 import orjson
 
-from .account import API_TIME, SyntheticAccount
+from .account import SyntheticAccount
+from .calls import API_TIME
 from .protocol import Protocol
 from .switches import Switches
 
@@ -21,33 +23,34 @@ CONTROL = "/sandbox"
 
 
 class SandboxServer:
-    """A Data API on a free port of the loopback interface, for as long as its `with` block lasts.
+    """A Data API server on the loopback interface; it runs inside its `with` block.
 
     Args:
-        account: whose calls; default: a `SyntheticAccount` as it is.
+        account: the account to serve; default: a `SyntheticAccount` with its defaults.
         switches: how to behave; can be changed at any time.
         port: TCP port; 0 for a free one.
-        now: the present as an aware instant; default: this machine's clock.
-        clock: seconds, for sessions and budgets.
-        before_answer: called with the number of each request, counted from 1, before it is answered: to change the
-            account or the switches in the middle of a reader's work.
-        alter_answer: takes each answer before it is sent, and returns what to send instead.
+        now: the present as an aware time; default: this machine's clock.
+        clock: seconds, for sessions and the quota.
+        before_answer: called before the response to each request with the request's number, counted from 1; for
+            example to change the account or the switches during a sync.
+        alter_answer: takes each response before it is sent, and returns what to send instead.
 
     Attributes:
-        account: the account; `change`, `upload` and `remove` change it after the fact.
+        account: the account; `change`, `upload` and `remove` change its calls.
         switches: the switches.
-        requests: HTTP requests so far, faulty ones included.
+        protocol: the API's rules.
+        requests: number of HTTP requests so far, those that met a fault included.
     """
 
     def __init__(
         self,
-        account: Optional[SyntheticAccount] = None,
-        switches: Optional[Switches] = None,
+        account: SyntheticAccount | None = None,
+        switches: Switches | None = None,
         port: int = 0,
-        now: Optional[Callable[[], datetime]] = None,
+        now: Callable[[], datetime] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        before_answer: Optional[Callable[[int], None]] = None,
-        alter_answer: Callable[[Dict[str, Any]], Any] = lambda answer: answer,
+        before_answer: Callable[[int], None] | None = None,
+        alter_answer: Callable[[dict[str, Any]], Any] = lambda response: response,
     ) -> None:
         self.account = account or SyntheticAccount()
         self.switches = switches or Switches()
@@ -61,49 +64,54 @@ class SandboxServer:
 
     @property
     def base_url(self) -> str:
-        """What to set as `sources.comagic.base_url`."""
+        """Value of the setting `sources.comagic.base_url`."""
         return f"http://127.0.0.1:{self._http.server_port}{PATH}"
 
     @property
-    def calls(self) -> Dict[str, int]:
-        """Calls that reached the API's rules, by method."""
+    def calls(self) -> dict[str, int]:
+        """Number of requests by method, those that met a transport fault excluded."""
         return self.protocol.calls
 
-    def next_fault(self) -> Optional[str]:
-        """Counts a request and returns the fault that it meets."""
+    def next_fault(self) -> str | None:
+        """Counts a request and returns its fault, if it has one."""
         with self._lock:
             self.requests += 1
             if self._before_answer:
                 self._before_answer(self.requests)
             return self.switches.faults.get(self.requests)
 
-    def control(self, order: Dict[str, Any]) -> Dict[str, Any]:
-        """Does what a request to `/sandbox` asks for, so that other processes and languages can steer the sandbox.
+    def control(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Executes a request to `/sandbox`, so that other processes can control the sandbox over HTTP.
 
-        `{"switches": {...}}` sets switches, `{"change": {"id": 1, ...}}` fields of a call, `{"upload": {"start_time":
-        ..., ...}}` adds a call, `{"remove": 1}` takes one away; the answer counts the calls so far.
+        Args:
+            request: any of `{"switches": {...}}` to set switches, `{"change": {"id": 1, ...}}` to change fields of a
+                call, `{"upload": {"start_time": "...", ...}}` to add a call, `{"remove": 1}` to remove one.
+
+        Returns:
+            The number of requests so far, in total and by method, and the id of an uploaded call.
+
+        Raises:
+            ValueError: there is no such switch.
         """
-        for name, value in order.get("switches", {}).items():
-            if not hasattr(self.switches, name):
-                raise ValueError(f"there is no switch {name!r}")
-            setattr(self.switches, name, {int(at): kind for at, kind in value.items()} if name == "faults" else value)
-        done: Dict[str, Any] = {}
-        if "change" in order:
-            self.account.change(int(order["change"].pop("id")), **order["change"])
-        if "upload" in order:
-            done["id"] = self.account.upload(
-                datetime.strptime(order["upload"].pop("start_time"), API_TIME), **order["upload"]
-            )
-        if "remove" in order:
-            self.account.remove(int(order["remove"]))
-        return {**done, "requests": self.requests, "calls": self.calls}
+        for name, value in request.get("switches", {}).items():
+            self.switches.set(name, value)
+        result: dict[str, Any] = {}
+        if "change" in request:
+            fields = dict(request["change"])
+            self.account.change(int(fields.pop("id")), **fields)
+        if "upload" in request:
+            fields = dict(request["upload"])
+            result["id"] = self.account.upload(datetime.strptime(fields.pop("start_time"), API_TIME), **fields)
+        if "remove" in request:
+            self.account.remove(int(request["remove"]))
+        return {**result, "requests": self.requests, "calls": self.calls}
 
     def __enter__(self) -> "SandboxServer":
         self._thread.start()
         return self
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.shutdown()
         self._http.server_close()
@@ -114,12 +122,12 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: Tuple[str, int], handler: Type[BaseHTTPRequestHandler], sandbox: SandboxServer) -> None:
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], sandbox: SandboxServer) -> None:
         super().__init__(address, handler)
         self.sandbox = sandbox
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A reader that goes away in the middle is not worth a traceback."""
+        """Ignores clients that disconnect before they have the response."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,17 +137,17 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def do_GET(self) -> None:
-        """The state of the sandbox, or the answer that only POST is served."""
+        """Returns the state of the sandbox; the API itself has only POST."""
         if self.path == CONTROL:
             self._send(200, orjson.dumps(self.server.sandbox.control({})))
         else:
             self._send(405, b"Only POST", "text/plain")
 
     def do_POST(self) -> None:
-        """A request of the API, or an order for the sandbox itself."""
+        """Serves a request of the API, or a control request to the sandbox."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         sandbox = self.server.sandbox
         if self.path == CONTROL:
@@ -154,9 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = sandbox.next_fault()
         if sandbox.switches.latency:
             time.sleep(sandbox.switches.latency)
-        self._answer(body, fault)
+        self._respond(body, fault)
 
-    def _answer(self, body: bytes, fault: Optional[str]) -> None:
+    def _respond(self, body: bytes, fault: str | None) -> None:
         sandbox = self.server.sandbox
         if fault == "hang":
             time.sleep(sandbox.switches.hang_seconds)
@@ -170,12 +178,14 @@ class _Handler(BaseHTTPRequestHandler):
             status, _, retry_after = fault.partition(":")
             self._send(int(status), b"", "text/plain", {"Retry-After": retry_after} if retry_after else {})
         else:
-            answer = orjson.dumps(sandbox.alter_answer(_spoilt(sandbox.protocol.answer(body), fault)))
+            response = _apply_fault(sandbox.protocol.respond(body), fault)
+            content = orjson.dumps(sandbox.alter_answer(response))
             if fault == "garbage":
-                answer = answer[: len(answer) // 2]
-            self._send(200, answer, cut=fault == "cut")
+                content = content[: len(content) // 2]
+            self._send(200, content, cut=fault == "cut")
 
     def _reset(self) -> None:
+        # linger of 0 seconds: close() sends a reset
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         with suppress(OSError):
@@ -186,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         status: int,
         body: bytes,
         kind: str = "application/json",
-        headers: Optional[Dict[str, str]] = None,
+        headers: dict[str, str] | None = None,
         cut: bool = False,
     ) -> None:
         self.send_response(status)
@@ -201,16 +211,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _spoilt(answer: Dict[str, Any], fault: Optional[str]) -> Dict[str, Any]:
-    """The answer as a fault leaves it."""
+def _apply_fault(response: dict[str, Any], fault: str | None) -> dict[str, Any]:
+    """The response with a fault in its content; unchanged for faults of the transport."""
     if fault == "internal_error":
         error = {"code": -32603, "message": "Internal error", "data": {"mnemonic": "internal_error"}}
-        return {"jsonrpc": "2.0", "id": answer["id"], "error": error}
+        return {"jsonrpc": "2.0", "id": response["id"], "error": error}
     if fault == "wrong_id":
-        return {**answer, "id": -1}
+        return {**response, "id": -1}
     if fault == "no_result":
-        return {"jsonrpc": "2.0", "id": answer["id"]}
-    if fault in ("no_metadata", "null_data") and "result" in answer:
-        kept = {"data": answer["result"]["data"]} if fault == "no_metadata" else {**answer["result"], "data": None}
-        return {**answer, "result": kept}
-    return answer
+        return {"jsonrpc": "2.0", "id": response["id"]}
+    if fault in ("no_metadata", "null_data") and "result" in response:
+        kept = {"data": response["result"]["data"]} if fault == "no_metadata" else {**response["result"], "data": None}
+        return {**response, "result": kept}
+    return response

@@ -1,7 +1,8 @@
-"""All that can be set on the sandbox: the facts that the API's manual leaves open, and faults."""
+"""Settings of the sandbox: behaviour that the vendor's manual does not document, quotas, and faults."""
 
-from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 KEY = "sandbox-key"
 LOGIN = "sandbox"
@@ -11,20 +12,20 @@ DEAD_KEYS: Mapping[str, str] = {
     "expired-key": "access_token_expired",
     "blocked-key": "access_token_blocked",
 }
-"""Keys that are refused, by the error that they provoke; any other unknown key is `access_token_invalid`."""
+"""Rejected keys and the mnemonic of their error; any other unknown key is `access_token_invalid`."""
 
 FAULTS = (
-    "reset",  # the connection is reset before an answer
-    "cut",  # the body ends before its announced length
-    "hang",  # no answer for `hang_seconds`
-    "html",  # a page of HTML with status 200
+    "reset",  # the connection is reset before a response
+    "cut",  # the body ends before its Content-Length
+    "hang",  # no response for `hang_seconds`, then a reset
+    "html",  # an HTML page with status 200
     "empty",  # an empty body with status 200
-    "garbage",  # the first half of the JSON, with a fitting length
-    "wrong_id",  # an answer to another call
+    "garbage",  # the first half of the JSON, with the Content-Length of that half
+    "wrong_id",  # a response with the id of another request
     "no_metadata",  # rows without metadata
     "no_result",  # neither result nor error
     "null_data",  # `data` is null
-    "internal_error",  # the API's own passing error
+    "internal_error",  # the API's own transient error
     "400..599",  # that HTTP status; `429:2` sends `Retry-After: 2` with it
 )
 """Kinds of faults for `Switches.faults`."""
@@ -32,36 +33,53 @@ FAULTS = (
 
 @dataclass
 class Switches:
-    """How the sandbox behaves. All can be changed while it runs.
+    """How the sandbox behaves. All attributes can be changed while it runs.
 
     Attributes:
-        bounds: which of `date_from` and `date_till` belong to a period: `[]`, `[)`, `(]` or `()`.
-        shuffled: without `sort`, rows come in an order that has nothing to do with time.
-        total_extra: added to `total_items` of every report.
-        undocumented_key: name of a key that rows carry although no manual lists it.
-        session_seconds: life of a session opened by `login.user`.
-        session_calls: a session ends after so many calls, too.
-        minute_limit: points of a minute.
-        day_limit: points of a day.
-        latency: seconds that every answer takes.
-        agency: `user_id` is required with every call, except those that list the agency's clients.
-        errors: mnemonic that a method answers with instead of a result, by method.
-        client_errors: the same by `user_id`, whatever the method.
-        faults: kind of fault by the number of the request, counted from 1; see `FAULTS`.
-        hang_seconds: how long a hanging request hangs.
+        bounds: which of `date_from` and `date_till` are in the period: `[]`, `[)`, `(]` or `()`.
+        shuffled: without `sort`, rows come in random order.
+        total_extra: added to `total_items` of every report and dictionary.
+        undocumented_key: name of a key that every row has although no manual lists it.
+        session_seconds: a session opened by `login.user` expires after so many seconds.
+        session_calls: a session expires after so many requests, too.
+        minute_limit: quota of requests per minute.
+        day_limit: quota of requests per day.
+        latency: seconds before every response.
+        agency: `user_id` is required in every request, except those that list the agency's clients.
+        errors: mnemonic of the error that a method responds with, by method.
+        client_errors: the same by `user_id`, for all methods.
+        faults: kind of fault by the number of the HTTP request, counted from 1; see `FAULTS`.
+        hang_seconds: how long the fault `hang` lasts.
     """
 
     bounds: str = "[]"
     shuffled: bool = True
     total_extra: int = 0
-    undocumented_key: Optional[str] = None
+    undocumented_key: str | None = None
     session_seconds: float = 3600
-    session_calls: Optional[int] = None
+    session_calls: int | None = None
     minute_limit: int = 100_000
     day_limit: int = 1_000_000
     latency: float = 0.0
     agency: bool = False
-    errors: Dict[str, str] = field(default_factory=dict)
-    client_errors: Dict[int, str] = field(default_factory=dict)
-    faults: Dict[int, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    client_errors: dict[int, str] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
     hang_seconds: float = 60.0
+
+    def set(self, name: str, value: Any) -> None:
+        """Sets one attribute to a value parsed from JSON.
+
+        Raises:
+            ValueError: there is no such attribute, or it has to be an object.
+        """
+        if name not in SWITCH_NAMES:
+            raise ValueError(f"unknown switch {name!r}; switches are {', '.join(SWITCH_NAMES)}")
+        if name in ("faults", "client_errors"):
+            if not isinstance(value, dict):
+                raise ValueError(f'{name} must be an object such as {{"3": "..."}}')
+            value = {int(key): kind for key, kind in value.items()}  # keys of JSON objects are text
+        setattr(self, name, value)
+
+
+SWITCH_NAMES = tuple(sorted(switch.name for switch in fields(Switches)))

@@ -1,4 +1,4 @@
-"""Names and rhythms of the synthetic account."""
+"""Names of the synthetic account, and how its calls are spread over campaigns, hours and weekdays."""
 
 CAMPAIGNS = (
     # id, name, utm_source, utm_medium, utm_campaign, channel, search engine
@@ -13,8 +13,8 @@ CAMPAIGNS = (
     (-1, "Посетители без рекламной кампании", None, None, None, "direct", None),
 )
 _WEIGHTS = (8, 2, 5, 3, 4, 3, 6, 1, 4)
-CAMPAIGN_OF = tuple(index for index, weight in enumerate(_WEIGHTS) for _ in range(weight))
-"""Campaigns by their share of the calls: an index drawn from here is an index into `CAMPAIGNS`."""
+WEIGHTED_CAMPAIGNS = tuple(index for index, weight in enumerate(_WEIGHTS) for _ in range(weight))
+"""Indexes into `CAMPAIGNS`, each repeated by the campaign's share of the calls."""
 
 SITES = (
     # id, domain, virtual number
@@ -58,9 +58,9 @@ _SHAPE = (1, 1, 1, 1, 1, 2, 4, 8, 20, 45, 60, 65, 60, 55, 60, 62, 60, 55, 48, 40
 HOURS = tuple(share / sum(_SHAPE) for share in _SHAPE)
 """Share of a day's calls in each of its hours."""
 WEEKDAYS = (1.1, 1.05, 1.0, 1.0, 0.95, 0.7, 0.55)
-"""Calls of each weekday, Monday first, against an average working day."""
+"""Calls of each weekday, Monday first, relative to an average working day."""
 
 
 def extension(employee_id: int) -> str:
-    """The short number of an employee."""
+    """The extension number of an employee."""
     return str(100 + employee_id % 50)

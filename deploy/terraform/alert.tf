@@ -1,4 +1,4 @@
-# Somebody is told when no load has succeeded for 26 hours.
+# Alerts by email when no load has succeeded for 26 hours.
 
 resource "google_logging_metric" "loaded" {
   name   = "${local.name}-loaded"
@@ -15,7 +15,7 @@ resource "google_logging_metric" "loaded" {
 
 resource "google_monitoring_notification_channel" "email" {
   count        = var.alert_email == "" ? 0 : 1
-  display_name = "${local.name}: who looks after the load"
+  display_name = "${local.name}: alerts about the load"
   type         = "email"
   labels = {
     email_address = var.alert_email
@@ -28,7 +28,7 @@ resource "google_monitoring_alert_policy" "stale" {
   combiner              = "OR"
   notification_channels = google_monitoring_notification_channel.email[*].id
   conditions {
-    display_name = "No success in 25 hours, for an hour" # 25 hours are as far back as a condition may look
+    display_name = "No success in 25 hours, for an hour" # 25 hours is the longest range that a condition allows
     condition_prometheus_query_language {
       query               = "(sum(increase(logging_googleapis_com:user_${replace(google_logging_metric.loaded.name, "-", "_")}{monitored_resource=\"cloud_run_revision\"}[25h])) or vector(0)) < 1"
       duration            = "3600s"
@@ -36,6 +36,6 @@ resource "google_monitoring_alert_policy" "stale" {
     }
   }
   documentation {
-    content = "See the function's log, and deploy/README.md: how to see that it works."
+    content = "See the function's log and deploy/README.md, Cloud Function."
   }
 }

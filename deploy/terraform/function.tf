@@ -73,11 +73,11 @@ resource "google_cloudfunctions2_function" "load" {
   service_config {
     service_account_email            = google_service_account.loader.email
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
-    max_instance_count               = 1 # two at once would fill the same staging tables
+    max_instance_count               = 1 # two runs at once would write to the same staging tables
     max_instance_request_concurrency = 1
     available_cpu                    = "1"
-    available_memory                 = "2Gi" # /tmp is in it, too
-    timeout_seconds                  = 540   # the most for events; the code stops after 8 minutes
+    available_memory                 = "2Gi" # includes /tmp
+    timeout_seconds                  = 540   # the maximum for events; the code stops after 8 minutes
     environment_variables            = local.environment
     vpc_connector                    = var.static_address ? google_vpc_access_connector.egress[0].id : null
     vpc_connector_egress_settings    = var.static_address ? "ALL_TRAFFIC" : null
@@ -93,7 +93,7 @@ resource "google_cloudfunctions2_function" "load" {
     trigger_region        = var.region
     event_type            = "google.cloud.pubsub.topic.v1.messagePublished"
     pubsub_topic          = google_pubsub_topic.update_calls.id
-    retry_policy          = "RETRY_POLICY_RETRY" # the code acknowledges what would fail again
+    retry_policy          = "RETRY_POLICY_RETRY" # the code acknowledges messages that would fail again
     service_account_email = google_service_account.trigger.email
   }
 

@@ -1,4 +1,4 @@
-# A GitHub workflow loads without a key: Google trusts the tokens of this one repository.
+# Lets a GitHub workflow load without a key: Google trusts the tokens of this one repository.
 
 resource "google_iam_workload_identity_pool" "github" {
   count                     = var.github_repository == "" ? 0 : 1

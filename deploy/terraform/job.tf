@@ -1,4 +1,4 @@
-# Years of calls in one go: tasks that share the period between them.
+# Loads years of calls at once: parallel tasks split the period between them.
 
 resource "google_cloud_run_v2_job" "history" {
   count               = var.job == null ? 0 : 1

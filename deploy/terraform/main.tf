@@ -1,4 +1,4 @@
-# What every way of running shares: services, accounts with least rights, datasets, the secret.
+# Shared by every way of running: services, service accounts with least privilege, datasets, the secret.
 
 locals {
   name    = terraform.workspace == "prod" ? "comagic" : "comagic-${terraform.workspace}"
@@ -52,7 +52,7 @@ resource "google_service_account" "loader" {
 
 resource "google_service_account" "trigger" {
   account_id   = "${local.name}-trigger"
-  display_name = "Hands Pub/Sub's messages to the function"
+  display_name = "Delivers Pub/Sub messages to the function"
   depends_on   = [google_project_service.used]
 }
 
@@ -78,7 +78,7 @@ resource "google_project_iam_member" "builder" {
 resource "google_bigquery_dataset" "data" {
   dataset_id                 = local.dataset
   location                   = var.location
-  description                = "Calls and the rest of the account, loaded from CoMagic by dlt."
+  description                = "Calls and other data of the account, loaded from CoMagic by dlt."
   delete_contents_on_destroy = false
   depends_on                 = [google_project_service.used]
 }
@@ -87,7 +87,7 @@ resource "google_bigquery_dataset" "staging" {
   for_each                    = toset(local.staging)
   dataset_id                  = each.value
   location                    = var.location
-  description                 = "What dlt loads before it merges; nothing here is kept."
+  description                 = "Staging tables of dlt, loaded before the merge; temporary."
   default_table_expiration_ms = 7 * 24 * 60 * 60 * 1000
   delete_contents_on_destroy  = true
   depends_on                  = [google_project_service.used]
@@ -100,7 +100,7 @@ resource "google_bigquery_dataset_iam_member" "loader" {
   member     = google_service_account.loader.member
 }
 
-# The secret alone: its value is added by gcloud and never comes near the state.
+# Only the secret itself: gcloud adds its value, so it is never in Terraform's state.
 resource "google_secret_manager_secret" "token" {
   secret_id = "${local.name}-access-token"
   replication {

@@ -1,4 +1,4 @@
-# A fixed address, for CoMagic's list of allowed ones.
+# A fixed IP address, for CoMagic's list of allowed addresses.
 
 resource "google_compute_network" "egress" {
   count                   = var.static_address ? 1 : 0

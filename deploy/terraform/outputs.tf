@@ -1,30 +1,30 @@
 output "dataset" {
-  description = "Where the tables are."
+  description = "Dataset of the tables."
   value       = google_bigquery_dataset.data.dataset_id
 }
 
 output "secret" {
-  description = "The secret that takes the access token: gcloud secrets versions add."
+  description = "Secret for the access token; add its value with gcloud secrets versions add."
   value       = google_secret_manager_secret.token.secret_id
 }
 
 output "function" {
-  description = "Name of the function, and of its log."
+  description = "Name of the function and of its log."
   value       = google_cloudfunctions2_function.load.name
 }
 
 output "topic" {
-  description = "Where to publish for a load at once: gcloud pubsub topics publish."
+  description = "Topic that starts a load; publish with gcloud pubsub topics publish."
   value       = google_pubsub_topic.update_calls.name
 }
 
 output "address" {
-  description = "What to allow in CoMagic's personal account; empty where there is no fixed address."
+  description = "IP address to allow in CoMagic's personal account; empty if there is no fixed address."
   value       = one(google_compute_address.egress[*].address)
 }
 
 output "github" {
-  description = "The variables of the GitHub repository."
+  description = "Variables to set in the GitHub repository."
   value = var.github_repository == "" ? null : {
     GOOGLE_PROJECT                    = var.project
     GOOGLE_LOCATION                   = var.location

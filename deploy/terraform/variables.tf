@@ -1,7 +1,7 @@
-# What differs between workspaces (dev, test, prod) is in workspaces/<name>.tfvars.
+# Values that differ between workspaces (dev, test, prod) are in workspaces/<name>.tfvars.
 
 variable "project" {
-  description = "Id of the Google Cloud project."
+  description = "ID of the Google Cloud project."
   type        = string
 }
 
@@ -18,54 +18,54 @@ variable "location" {
 }
 
 variable "base_url" {
-  description = "The brand's endpoint."
+  description = "Endpoint of your brand."
   type        = string
   default     = "https://dataapi.comagic.ru/v2.0"
 }
 
 variable "start_date" {
-  description = "Day at which the first load begins, in the account's time zone."
+  description = "Start of the first load, in the account's time zone."
   type        = string
 }
 
 variable "resources" {
-  description = "What to load: names of reports and dictionaries, or reports, dictionaries, all."
+  description = "What to load: names of reports and dictionaries, or the groups reports, dictionaries, all."
   type        = list(string)
   default     = ["calls"]
 }
 
 variable "schedule" {
-  description = "When to load, as cron, in time_zone; off the full hour."
+  description = "Cron schedule of the load, in time_zone; avoid the full hour."
   type        = string
   default     = "17 1 * * *"
 }
 
 variable "time_zone" {
-  description = "IANA name of the schedule's zone."
+  description = "IANA name of the schedule's time zone."
   type        = string
   default     = "Europe/Moscow"
 }
 
 variable "static_address" {
-  description = "Give the function and the job a fixed address for CoMagic's list of allowed ones; costs some tens of dollars a month."
+  description = "Whether the function and the job get a fixed IP address for CoMagic's list of allowed addresses; costs tens of dollars a month."
   type        = bool
   default     = false
 }
 
 variable "alert_email" {
-  description = "Who is told when no load has succeeded for 26 hours; empty for nobody."
+  description = "Email address to alert when no load has succeeded for 26 hours; empty for none."
   type        = string
   default     = ""
 }
 
 variable "github_repository" {
-  description = "owner/name of a GitHub repository whose workflow may load without a key; empty for none."
+  description = "GitHub repository (owner/name) whose workflow may load without a key; empty for none."
   type        = string
   default     = ""
 }
 
 variable "job" {
-  description = "A Cloud Run job for a long history: its image, the period's first and last day, and tasks at once; null for none."
+  description = "Cloud Run job for a long history: image, first and last day of the period, number of parallel tasks; null for none."
   type = object({
     image = string
     since = string

@@ -1,6 +1,6 @@
 """The client returns what the API documents or raises the exception that says how to mend it."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -14,14 +14,12 @@ from comagic.exceptions import (
     Action,
     AddressError,
     ApiError,
-    BadAnswerError,
+    BadResponseError,
     ComagicError,
     ComponentError,
     ConfigurationError,
     DeadlineError,
-    InternalError,
     LimitExceededError,
-    OverloadedError,
     RequestError,
     StatusError,
     TokenBlockedError,
@@ -34,28 +32,11 @@ from comagic.exceptions import (
 from comagic.sandbox import SandboxServer, Switches
 from comagic.sandbox.protocol import CODES
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import Clock, Serve
+from tests.support.clock import Clock
+from tests.support.faults import HANGS, TRANSIENT
+from tests.support.processes import Serve
 
 DOCUMENTED = [*CODES, *RequestError.mnemonics]
-PASSING = {
-    "reset": UnreachableError,
-    "cut": UnreachableError,
-    "hang": UnreachableError,
-    "html": BadAnswerError,
-    "empty": BadAnswerError,
-    "garbage": BadAnswerError,
-    "wrong_id": BadAnswerError,
-    "no_result": BadAnswerError,
-    "internal_error": InternalError,
-    "408": OverloadedError,
-    "429": OverloadedError,
-    "429:2": OverloadedError,
-    "500": OverloadedError,
-    "502": OverloadedError,
-    "503": OverloadedError,
-    "599": OverloadedError,
-}
-PASSING_FOR_ROWS = {**PASSING, "null_data": BadAnswerError, "no_metadata": BadAnswerError}
 
 
 def with_key(sandbox: SandboxServer, key: str = KEY, **settings: Any) -> DataApiClient:
@@ -91,24 +72,20 @@ def test_an_unknown_error_raises_too(answer: Any) -> None:
     assert type(api_error("get.account", answer)) is ApiError
 
 
-HANGS = {"RUNTIME__REQUEST_TIMEOUT": "1"}
-"""Time to wait for an answer that does not come; only for hangs, since a busy machine takes its time too."""
-
-
 @pytest.fixture
 def short_hangs(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault == "hang":
         monkeypatch.setenv(*next(iter(HANGS.items())))
 
 
-@pytest.mark.parametrize("fault", PASSING_FOR_ROWS)
+@pytest.mark.parametrize("fault", TRANSIENT)
 def test_a_passing_fault_is_retried(serve: Serve, short_hangs: None, fault: str) -> None:
     sandbox = serve(switches=Switches(faults={1: fault, 2: fault}, hang_seconds=3))
     assert ask_page(with_key(sandbox, deadline=Clock().deadline())) > 0
     assert sandbox.requests == 3
 
 
-@pytest.mark.parametrize(("fault", "error"), PASSING_FOR_ROWS.items())
+@pytest.mark.parametrize(("fault", "error"), TRANSIENT.items())
 def test_a_lasting_fault_raises_and_never_looks_like_no_rows(
     serve: Serve, short_hangs: None, fault: str, error: type[ComagicError]
 ) -> None:
@@ -122,7 +99,7 @@ def test_a_lasting_fault_raises_and_never_looks_like_no_rows(
 def test_pauses_grow(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "1")
     clock = Clock()
-    with pytest.raises(BadAnswerError):
+    with pytest.raises(BadResponseError):
         ask_page(with_key(serve(switches=Switches(faults=dict.fromkeys(range(9), "html"))), deadline=clock.deadline()))
     assert clock.slept == [1, 2, 4, 8]
 
@@ -148,7 +125,7 @@ def test_what_retry_after_says_is_waited_within_reason(
 
 def test_a_date_in_retry_after_is_waited_for(serve: Serve) -> None:
     clock = Clock()
-    date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=200), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=200), usegmt=True)
     ask_page(with_key(serve(switches=Switches(faults={1: f"429:{date}"})), deadline=clock.deadline()))
     assert 100 < clock.slept[0] <= 200
 

@@ -25,8 +25,10 @@ import duckdb
 from comagic import KeyCredentials, comagic_source
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from comagic.settings import LOAD_PACKAGE_ROWS, LOOKBACK_DAYS
+from comagic.settings import Settings
 
+LOOKBACK_DAYS: int = Settings.lookback_days
+LOAD_PACKAGE_ROWS: int = Settings.load_package_rows
 SIZES = (10_000, 1_000_000, 100_000_000)
 YEARS = 3
 MINIMUM = 10 * 2**20

@@ -50,33 +50,35 @@ def measure_pipeline(
     os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
     import dlt
 
-    from comagic import Journal, KeyCredentials, comagic_source
+    from comagic import KeyCredentials
     from comagic.api.client import DataApiClient
-    from comagic.cli.output import count_rows
-    from comagic.load.destinations import chosen_destination, file_format
-    from comagic.settings import LOAD_PACKAGE_ROWS
+    from comagic.catalog import reports
+    from comagic.extract.context import Context
+    from comagic.extract.progress import Progress
+    from comagic.extract.resources import make_source
+    from comagic.load.destinations import choose_destination
+    from comagic.load.packages import row_counts
+    from comagic.settings import resolve_settings
 
     credentials = KeyCredentials(access_token=access["access_token"])
-    client, journal = DataApiClient(credentials, access["base_url"]), Journal()
+    client, progress = DataApiClient(credentials, access["base_url"]), Progress()
+    settings = resolve_settings(start_date=FIRST_DAY, window_days=1, **({"fields": fields} if fields else {}))
+    context = Context(settings, client, until=until, progress=progress)
     pipeline = dlt.pipeline(
-        "comagic", destination=chosen_destination("duckdb", str(folder / "b.duckdb"), True), dataset_name="comagic"
+        "comagic", destination=choose_destination("duckdb", str(folder / "b.duckdb")), dataset_name="comagic"
     )
     spent = {"extract": 0.0, "normalize": 0.0, "load": 0.0}
     tables: Counter[str] = Counter()
-    while not journal.passes or not journal.passes["calls"].is_complete:
-        source = comagic_source(
-            credentials, start_date=FIRST_DAY, until=until, journal=journal, client=client,
-            window_days=1, stop_after_rows=LOAD_PACKAGE_ROWS, fields=fields,
-        )  # fmt: skip
-        extract = partial(pipeline.extract, source, loader_file_format=file_format(pipeline))
+    while not progress.syncs or not progress.syncs["calls"].is_complete:
+        extract = partial(pipeline.extract, make_source(context, [reports()["calls"]]))
         steps: tuple[Callable[[], Any], ...] = (extract, pipeline.normalize, pipeline.load)
         for name, step in zip(spent, steps, strict=True):
             began = time.perf_counter()
             step()
             spent[name] += time.perf_counter() - began
-        count_rows(pipeline, tables)
+        tables += row_counts(pipeline)
     spent["extract"] -= client.usage.seconds
-    return {"calls": journal.passes["calls"].rows, "rows": tables.total(), "server": client.usage.seconds, **spent}
+    return {"calls": progress.syncs["calls"].rows, "rows": tables.total(), "server": client.usage.seconds, **spent}
 
 
 def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:

@@ -18,19 +18,11 @@ from typing import Any
 import pytest
 import requests
 
-from comagic.cli.cloud_function import OrderError, order_of_text
+from comagic.cli.cloud_function import BadRequestError, parse_request
 from comagic.sandbox import SandboxServer, Switches
-from tests.conftest import (
-    LONG_AGO,
-    ROOT,
-    TODAY,
-    BigQuery,
-    Serve,
-    access_to,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.processes import ROOT, Serve
+from tests.support.warehouses import BigQuery
 
 
 class Function:
@@ -191,11 +183,11 @@ def test_a_file_that_would_be_gone_is_refused(serve: Serve, start: Start) -> Non
 
 @pytest.mark.parametrize("text", ["[]", "x", '"since"', '{"since": 7}', '{"resources": "calls"}', '{"resources": [1]}'])
 def test_orders_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(OrderError, match="order"):
-        order_of_text(text)
+    with pytest.raises(BadRequestError, match="request"):
+        parse_request(text)
 
 
 def test_an_order_becomes_words() -> None:
     order = '{"since": "2026-01-01", "resources": ["calls", "tags"]}'
-    assert order_of_text(order) == ["--since", "2026-01-01", "--resource", "calls", "--resource", "tags"]
-    assert order_of_text("") == order_of_text("{}") == []
+    assert parse_request(order) == ["--since", "2026-01-01", "--resource", "calls", "--resource", "tags"]
+    assert parse_request("") == parse_request("{}") == []

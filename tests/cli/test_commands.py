@@ -11,22 +11,13 @@ import dlt
 import duckdb
 import pytest
 
-from comagic.load.destinations import chosen_destination
-from comagic.load.workdir import keep_to_this_place
+from comagic.load.destinations import choose_destination
+from comagic.load.workdir import reset_if_moved
 from comagic.sandbox import Switches
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import (
-    LONG_AGO,
-    SCRIPT,
-    TODAY,
-    Command,
-    Serve,
-    Warehouse,
-    access_to,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.processes import SCRIPT, Command, Serve
+from tests.support.warehouses import Warehouse
 
 
 def test_the_demo_loads_some_months_and_answers_a_question(run: Command, place: Path) -> None:
@@ -79,13 +70,13 @@ def test_a_working_folder_left_by_another_folder_is_made_anew(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = Warehouse(tmp_path)
-    keep_to_this_place(warehouse.pipeline)
+    reset_if_moved(warehouse.pipeline)
     warehouse.load(serve(recent_account(1)))
-    keep_to_this_place(warehouse.pipeline)
+    reset_if_moved(warehouse.pipeline)
     assert "sources" in warehouse.pipeline.state
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    keep_to_this_place(warehouse.pipeline)
+    reset_if_moved(warehouse.pipeline)
     assert "sources" not in warehouse.pipeline.state
 
 
@@ -103,7 +94,7 @@ def test_another_destination_does_not_go_on_from_the_first_ones_cursor(run: Comm
 
 
 def test_duckdb_merges_in_one_transaction_and_one_job_at_a_time() -> None:
-    pipeline = dlt.pipeline("any", destination=chosen_destination(None, "any.duckdb", fixed=False))
+    pipeline = dlt.pipeline("any", destination=choose_destination(None, "any.duckdb"))
     with pipeline.destination_client() as client:
         assert client.capabilities.supports_transactions
         assert client.capabilities.max_parallel_load_jobs == 1

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from dlt.common.configuration import resolve_configuration
+from rich.console import Console
 
-from comagic import Journal
-from comagic.cli.notifications import Notifier
+from comagic.cli.notifications import Notifier, notify_outcome
 from comagic.sandbox import SandboxServer, Switches
-from comagic_pipeline import told
-from tests.conftest import Command, Serve, access_to, recent_account
+from comagic.settings import NotificationSettings
+from tests.support.accounts import access_to, recent_account
+from tests.support.processes import Command, Serve
 
 TOKEN = "12345:very-secret"
 
@@ -95,13 +98,19 @@ def test_an_early_stop_is_no_failure(serve: Serve, command: Command, hook: Hook)
 
 
 def test_an_interruption_is_somebodys_wish_however_dlt_wraps_it(hook: Hook) -> None:
-    notifier = Notifier(hook.url, {"text": "{text}"}, None, on_success=True)
-    with pytest.raises(KeyboardInterrupt), told(Journal(), notifier):
+    settings = resolve_configuration(
+        NotificationSettings(), explicit_value={"webhook_url": hook.url, "on_success": True}
+    )
+
+    def notified() -> AbstractContextManager[None]:
+        return notify_outcome(Notifier(settings, None), str, Console())
+
+    with pytest.raises(KeyboardInterrupt), notified():
         raise KeyboardInterrupt
-    with pytest.raises(RuntimeError), told(Journal(), notifier):
+    with pytest.raises(RuntimeError), notified():
         raise RuntimeError from KeyboardInterrupt()
     assert hook.messages == []
-    with pytest.raises(RuntimeError), told(Journal(), notifier):
+    with pytest.raises(RuntimeError), notified():
         raise RuntimeError
     assert [message for _, message in hook.messages] == [{"text": "CoMagic load failed. RuntimeError"}]
 

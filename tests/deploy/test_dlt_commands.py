@@ -1,4 +1,4 @@
-"""dlt's own commands on this repository, as far as they go without GitHub, where dlt keeps its templates."""
+"""The commands `dlt init` and `dlt deploy` on this repository, without GitHub, where dlt's templates are."""
 
 import os
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import LONG_AGO, ROOT, TODAY, Serve, Warehouse, access_to, expected_calls, recent_account
+from tests.support.accounts import LONG_AGO, TODAY, access_to, expected_calls, recent_account
+from tests.support.processes import ROOT, Serve
+from tests.support.warehouses import Warehouse
 
 DLT = str(Path(sys.executable).parent / "dlt")
 TEMPLATE = {
@@ -19,12 +21,12 @@ jobs: {run_pipeline: {runs-on: ubuntu-latest, steps: [{run: python pipeline.py}]
     "github-action/requirements_blacklist.txt": "",
     "airflow-composer/requirements_blacklist.txt": "",
     "airflow-composer/cloudbuild.yaml": "steps: []\n",
-    "airflow-composer/dag_template.py": "# a DAG of no source in particular\n",
+    "airflow-composer/dag_template.py": "# a DAG template without a source\n",
 }
-"""Stands for https://github.com/dlt-hub/dlt-deploy-template, with what dlt relies on and nothing else."""
+"""Replaces https://github.com/dlt-hub/dlt-deploy-template; it has only what dlt relies on."""
 
 
-def done(folder: Path, *words: str, **environment: str) -> str:
+def run_command(folder: Path, *words: str, **environment: str) -> str:
     ended = subprocess.run(
         words,
         cwd=folder,
@@ -40,52 +42,56 @@ def done(folder: Path, *words: str, **environment: str) -> str:
 
 
 def commit(folder: Path) -> None:
-    done(folder, "git", "add", "--all")
-    done(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--message", "t")
+    run_command(folder, "git", "add", "--all")
+    run_command(
+        folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--message", "t"
+    )
 
 
 def test_dlt_init_copies_the_source_into_a_project(serve: Serve, place: Path) -> None:
     account = recent_account(3)
     project = place / "project"
     project.mkdir()
-    done(place, str(ROOT / "deploy" / "as_dlt_source"), str(place / "source"))
-    told = done(project, DLT, "init", "comagic", "duckdb", "--location", str(place / "source"))
-    assert "Verified source comagic was added to your project!" in told
+    run_command(place, str(ROOT / "deploy" / "as_dlt_source"), str(place / "source"))
+    output = run_command(project, DLT, "init", "comagic", "duckdb", "--location", str(place / "source"))
+    assert "Verified source comagic was added to your project!" in output
     assert "dlt[" in (project / "requirements.txt").read_text()
     start = (TODAY - timedelta(days=40)).isoformat()
     script = project / "comagic_pipeline.py"
     script.write_text(script.read_text().replace("2026-01-01", start))
-    done(project, sys.executable, script.name, **access_to(serve(account)))
+    run_command(project, sys.executable, script.name, **access_to(serve(account)))
     warehouse = Warehouse(project)
     warehouse.file = next(project.glob("*.duckdb"))
-    (found,) = warehouse.query("SELECT count(*), count(DISTINCT id) FROM calls_of_comagic.calls")
-    assert found == (len(expected_calls(account, LONG_AGO)),) * 2
+    (counts,) = warehouse.query("SELECT count(*), count(DISTINCT id) FROM calls_of_comagic.calls")
+    assert counts == (len(expected_calls(account, LONG_AGO)),) * 2
 
 
-def test_dlt_deploy_makes_its_workflow_of_this_repository(serve: Serve, place: Path) -> None:
-    """What it lacks, and why the workflow in .github is the better one: deploy/README.md."""
+def test_dlt_deploy_creates_a_github_workflow_and_a_dag_for_this_repository(serve: Serve, place: Path) -> None:
+    """What the workflow lacks compared with the one in .github: deploy/README.md, dlt deploy."""
     template, remote, clone = place / "template", place / "remote.git", place / "clone"
     for name, text in TEMPLATE.items():
         (template / name).parent.mkdir(parents=True, exist_ok=True)
         (template / name).write_text(text)
-    done(template, "git", "init", "--quiet")
+    run_command(template, "git", "init", "--quiet")
     commit(template)
-    done(place, "git", "init", "--quiet", "--bare", str(remote))
-    done(place, "git", "clone", "--quiet", str(ROOT), str(clone))
-    address = "https://github.com/example/comagic.git"  # dlt asks for one at GitHub; git is led to the bare one
-    done(clone, "git", "remote", "set-url", "origin", address)
-    done(clone, "git", "config", f"url.{remote}.insteadOf", address)
-    done(clone, sys.executable, "comagic_pipeline.py", **access_to(serve(recent_account(1))))
+    run_command(place, "git", "init", "--quiet", "--bare", str(remote))
+    run_command(place, "git", "clone", "--quiet", str(ROOT), str(clone))
+    address = "https://github.com/example/comagic.git"  # dlt requires a GitHub URL; git redirects it to `remote`
+    run_command(clone, "git", "remote", "set-url", "origin", address)
+    run_command(clone, "git", "config", f"url.{remote}.insteadOf", address)
+    run_command(clone, sys.executable, "comagic_pipeline.py", **access_to(serve(recent_account(1))))
     words = ("deploy", "comagic_pipeline.py", "github-action", "--schedule", "17 1 * * *", "--location", str(template))
-    told = done(clone, DLT, *words)
-    assert "Your github-action deployment for pipeline comagic in script comagic_pipeline.py is ready!" in told
-    made = yaml.safe_load((clone / ".github" / "workflows" / "run_comagic_workflow.yml").read_text())
-    assert made["jobs"]["run_pipeline"]["steps"][-1]["run"] == "python 'comagic_pipeline.py'"
+    output = run_command(clone, DLT, *words)
+    assert "Your github-action deployment for pipeline comagic in script comagic_pipeline.py is ready!" in output
+    workflow = yaml.safe_load((clone / ".github" / "workflows" / "run_comagic_workflow.yml").read_text())
+    assert workflow["jobs"]["run_pipeline"]["steps"][-1]["run"] == "python 'comagic_pipeline.py'"
     secret = "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"
-    assert made["env"][secret] == f"${{{{ secrets.{secret} }}}}"
-    assert made[True if True in made else "on"]["schedule"] == [{"cron": "17 1 * * *"}], "in UTC: it knows no zone"
-    assert "concurrency" not in made
-    assert "pytest" in (clone / "requirements_github_action.txt").read_text(), "it freezes all that is installed"
+    assert workflow["env"][secret] == f"${{{{ secrets.{secret} }}}}"
+    assert workflow[True if True in workflow else "on"]["schedule"] == [{"cron": "17 1 * * *"}], (
+        "in UTC, without a time zone"
+    )
+    assert "concurrency" not in workflow
+    assert "pytest" in (clone / "requirements_github_action.txt").read_text(), "dlt deploy pins every installed package"
     words = (
         "deploy",
         "comagic_pipeline.py",
@@ -95,8 +101,8 @@ def test_dlt_deploy_makes_its_workflow_of_this_repository(serve: Serve, place: P
         "--location",
         str(template),
     )
-    assert "Your airflow-composer deployment for pipeline comagic is ready!" in done(clone, DLT, *words)
-    made_dag = (clone / "dags" / "dag_comagic.py").read_text()
-    assert made_dag == TEMPLATE["airflow-composer/dag_template.py"], "as it was: the source is for you to fill in"
+    assert "Your airflow-composer deployment for pipeline comagic is ready!" in run_command(clone, DLT, *words)
+    dag = (clone / "dags" / "dag_comagic.py").read_text()
+    assert dag == TEMPLATE["airflow-composer/dag_template.py"], "unchanged: the source is left to you"
     commit(clone)
-    done(clone, "git", "push", "--quiet", "origin", "HEAD:main")
+    run_command(clone, "git", "push", "--quiet", "origin", "HEAD:main")

@@ -7,25 +7,22 @@ import pytest
 
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, resources
-from comagic.load.destinations import chosen_destination, file_format
+from comagic.load.destinations import choose_destination
 from comagic.sandbox.switches import KEY
-from docs.generate import QUESTIONS, data_dictionary
-from tests.conftest import ROOT, TODAY, BigQuery, Serve, Warehouse, recent_account
+from tests.support.accounts import TODAY, recent_account
+from tests.support.pages import code_blocks, read_page
+from tests.support.processes import Serve
+from tests.support.warehouses import BigQuery, Warehouse
 
-PAGE = (ROOT / "docs" / "tables.md").read_text("utf-8")
-
-
-def test_the_page_is_the_catalog() -> None:
-    """`python -m docs.generate > docs/tables.md` writes it anew."""
-    assert data_dictionary() == PAGE
+PAGE = read_page("docs/tables.md")
 
 
 def test_every_table_and_column_is_on_the_page() -> None:
     for name, resource in resources().items():
         section = PAGE.split(f"\n### {name}\n")[1].split("\n### ")[0]
-        for of in resource.fields.values():
-            assert of.type in (LIST, "object") or f"| `{of.name}`" in section, f"{name}.{of.name}"
-            assert of.type != LIST or f"\n### {name}__{of.name}\n" in PAGE
+        for field in resource.fields.values():
+            assert field.type in (LIST, "object") or f"| `{field.name}`" in section, f"{name}.{field.name}"
+            assert field.type != LIST or f"\n### {name}__{field.name}\n" in PAGE
 
 
 def test_all_resources_load_into_both_databases_and_the_questions_have_the_same_answers(
@@ -38,20 +35,19 @@ def test_all_resources_load_into_both_databases_and_the_questions_have_the_same_
     for destination in ("duckdb", "bigquery"):
         pipeline = dlt.pipeline(
             f"comagic_{destination}",
-            destination=chosen_destination(destination, warehouse.file.name, fixed=True),
+            destination=choose_destination(destination, warehouse.file.name),
             dataset_name="comagic",
         )
         source = comagic_source(KeyCredentials(access_token=KEY), base_url, TODAY - timedelta(days=6))
-        pipeline.run(
-            source.with_resources(*resources()), loader_file_format=file_format(pipeline)
-        ).raise_on_failed_jobs()
+        pipeline.run(source.with_resources(*resources())).raise_on_failed_jobs()
     for name, resource in resources().items():
         table = f"SELECT {resource.primary_key} FROM {name} ORDER BY 1"
         assert warehouse_in_bigquery.query(table) == warehouse.query(table) != [], name
-    for title, sql in QUESTIONS:
-        assert sql in PAGE
-        answer = warehouse.query(sql)
-        assert answer, title
+    queries = code_blocks(PAGE, "sql")
+    assert len(queries) == 5
+    for sql in queries:
+        rows = warehouse.query(sql)
+        assert rows, sql
         qualified = sql.replace("comagic.", f"`{warehouse_in_bigquery.project}`.comagic.")
         found = [tuple(row.values()) for row in warehouse_in_bigquery.client.query_and_wait(qualified)]
-        assert [pytest.approx(row) if isinstance(row[-1], float) else row for row in answer] == found, title
+        assert [pytest.approx(row) if isinstance(row[-1], float) else row for row in rows] == found, sql

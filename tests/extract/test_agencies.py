@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from comagic.sandbox import Switches
-from tests.conftest import LONG_AGO, BigQuery, Command, Serve, Warehouse, access_to, expected_calls, recent_account
+from tests.support.accounts import LONG_AGO, access_to, expected_calls, recent_account
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import BigQuery, Warehouse
 
 CLIENTS = [10_010, 10_020]
 """Those of the synthetic account; both have the same calls, with the same ids."""

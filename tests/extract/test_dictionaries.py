@@ -9,22 +9,15 @@ import dlt
 
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, dictionaries
-from comagic.extract.schema import flattened
+from comagic.extract.schema import flatten
 from comagic.load.destinations import REPLACE
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.conftest import LONG_AGO, BigQuery, Command, Serve, Warehouse, access_to, expected_calls, recent_account
+from tests.support.accounts import LONG_AGO, access_to, expected_calls, recent_account
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import DUCKDB_TYPES, BigQuery, Warehouse
 
 NAMES = list(dictionaries())
-DUCKDB_TYPES = {
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "text": "VARCHAR",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "json": "JSON",
-    "date": "DATE",
-}
 ALL = {"SOURCES__COMAGIC__RESOURCES": "dictionaries"}
 
 
@@ -68,7 +61,7 @@ def check_columns(place: Path) -> None:
             "SELECT column_name, data_type FROM information_schema.columns "
             f"WHERE table_schema = 'comagic' AND table_name = '{name}'"
         )
-        declared = {of.name: of for of in flattened(dictionaries()[name].fields.values()) if of.type != LIST}
+        declared = {of.name: of for of in flatten(dictionaries()[name].fields.values()) if of.type != LIST}
         found = {column: kind for column, kind in types if not column.startswith("_dlt")}
         assert found == {column: DUCKDB_TYPES[of.type] for column, of in declared.items()}, name
 

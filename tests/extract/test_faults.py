@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from comagic.sandbox import Switches
-from tests.api.test_client import HANGS, PASSING_FOR_ROWS
-from tests.conftest import LONG_AGO, Command, Serve, Warehouse, access_to, differences, expected_calls, recent_account
+from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
+from tests.support.faults import HANGS, TRANSIENT
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import Warehouse
 
 REQUESTS = 6
 """Of a load of 40 days by windows of ten: the account, and five windows, since the present day is begun."""
@@ -33,7 +35,7 @@ def test_a_load_makes_as_many_requests_as_this_file_thinks(serve: Serve, command
 
 
 @pytest.mark.parametrize("at", [1, MIDDLE, REQUESTS])
-@pytest.mark.parametrize("fault", PASSING_FOR_ROWS)
+@pytest.mark.parametrize("fault", TRANSIENT)
 def test_a_passing_fault_leaves_no_trace(serve: Serve, command: Command, place: Path, fault: str, at: int) -> None:
     account = recent_account()
     settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}
@@ -45,7 +47,7 @@ def test_a_passing_fault_leaves_no_trace(serve: Serve, command: Command, place: 
     assert REQUESTS < sandbox.requests <= REQUESTS + 2
 
 
-@pytest.mark.parametrize("fault", [*PASSING_FOR_ROWS, "301", "404"])
+@pytest.mark.parametrize("fault", [*TRANSIENT, "301", "404"])
 def test_a_lasting_fault_fails_and_the_next_run_mends(serve: Serve, command: Command, place: Path, fault: str) -> None:
     account = recent_account()
     settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}

@@ -8,8 +8,10 @@ import pytest
 from comagic.catalog import LIST
 from comagic.extract.load_windows import FIELDS
 from comagic.sandbox import Switches
-from tests.conftest import ROOT, TODAY, Command, Serve, Warehouse, access_to, recent_account
-from tests.docs.test_pages import block_after
+from tests.support.accounts import TODAY, access_to, recent_account
+from tests.support.pages import README, block_after
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import Warehouse
 
 WINDOWS = (
     "SELECT * EXCLUDE (user_id, site_id, _dlt_id, _dlt_load_id, read_at, read_seconds) FROM load_windows "
@@ -53,8 +55,7 @@ def test_a_difference_stays_in_the_table_and_the_readme_question_finds_it(
     shown = command("load", "--since", f"{TODAY - timedelta(days=3)}", **access_to(sandbox))
     assert shown.code == 0, shown.err
     assert "announced" in shown.out
-    readme = (ROOT / "README.md").read_text("utf-8")
-    question = block_after(readme, "That everything is there")
+    question = block_after(README, "Is everything there?")
     ((_, start, announced, received, loaded, found),) = Warehouse(place).query(question)
     assert announced == received + 3
     assert loaded == found > 0
@@ -65,7 +66,7 @@ def test_the_readme_question_finds_a_row_that_went_afterwards(serve: Serve, comm
     import duckdb
 
     assert command(**access_to(serve(recent_account()))).code == 0
-    question = block_after((ROOT / "README.md").read_text("utf-8"), "That everything is there")
+    question = block_after(README, "Is everything there?")
     assert Warehouse(place).query(question) == []
     with duckdb.connect(str(place / "comagic_pipeline.duckdb")) as connection:
         connection.execute("DELETE FROM comagic.calls WHERE id = (SELECT max(id) FROM comagic.calls)")

@@ -8,17 +8,9 @@ import pytest
 
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import (
-    LONG_AGO,
-    TODAY,
-    Command,
-    Outcome,
-    Serve,
-    Warehouse,
-    access_to,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, expected_calls, recent_account
+from tests.support.processes import Command, Outcome, Serve
+from tests.support.warehouses import Warehouse
 
 PSEUDONYM_KEY = "a key that is long enough"
 

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from comagic import KeyCredentials
 from comagic.api.client import DataApiClient
-from comagic.api.responses import account_of, limits_of, page_of, result_of, wall_time_of
+from comagic.api.responses import parse_account, parse_limits, parse_local_time, parse_page, parse_result
 from comagic.exceptions import ComagicError
 from comagic.extract.reader import WindowReader, WindowResult
-from comagic.extract.transform import RowShaper
-from comagic.extract.windows import Window, asked_end, asked_start, plan_windows, split, to_instant, to_wall
+from comagic.extract.transform import RowTransformer
+from comagic.extract.windows import Window, plan_windows, request_end, request_start, split, to_local, to_utc
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.conftest import CALLS, FAR, LONG_AGO, Clock
+from tests.support.accounts import CALLS, FAR, LONG_AGO
+from tests.support.clock import Clock
 
 ZONES = st.sampled_from(sorted(name for name in available_timezones() if name not in ("localtime", "Factory")))
 MOMENTS = st.datetimes(LONG_AGO, datetime(2090, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
@@ -40,7 +41,7 @@ def test_any_period_is_covered_once_and_no_request_is_too_long(
     assert sum(window.seconds for window in windows) == (end - start).total_seconds()
     assert all(left.end == right.start for left, right in pairwise(windows))
     for window in windows[:3] + windows[-3:]:
-        asked = asked_end(window, pendulum.timezone(zone)) - asked_start(window, pendulum.timezone(zone))
+        asked = request_end(window, pendulum.timezone(zone)) - request_start(window, pendulum.timezone(zone))
         assert timedelta(seconds=3) <= asked <= timedelta(days=90)
 
 
@@ -77,16 +78,16 @@ def test_whichever_way_a_server_reads_the_bounds_they_cover_the_window(data: st.
     """A call at any instant whose wall time is in the window lies within the instants asked for, either fold."""
     zone = data.draw(st.sampled_from(CHANGING))
     of = pendulum.timezone(zone)
-    change = to_wall(data.draw(st.sampled_from(clock_changes(zone, data.draw(st.integers(2019, 2030))))), of)
+    change = to_local(data.draw(st.sampled_from(clock_changes(zone, data.draw(st.integers(2019, 2030))))), of)
     start = change + timedelta(seconds=data.draw(st.integers(-8_000, 8_000)))
     window = Window(start, start + timedelta(seconds=data.draw(st.integers(1, 10_000))))
-    instant = to_instant(start, of) + timedelta(seconds=data.draw(st.integers(-8_000, 18_000)))
-    assume(to_wall(instant, of) in window)
+    instant = to_utc(start, of) + timedelta(seconds=data.draw(st.integers(-8_000, 18_000)))
+    assume(to_local(instant, of) in window)
 
     def instants(moment: datetime) -> list[datetime]:
         return [moment.replace(tzinfo=of, fold=fold).astimezone(pendulum.UTC) for fold in (0, 1)]
 
-    assert max(instants(asked_start(window, of))) < instant < min(instants(asked_end(window, of)))
+    assert max(instants(request_start(window, of))) < instant < min(instants(request_end(window, of)))
 
 
 @given(instant=MOMENTS, zone=ZONES)
@@ -95,7 +96,7 @@ def test_a_cursor_never_comes_back_later_than_it_was(instant: datetime, zone: st
     """Later would skip calls; earlier, where the clocks are set back, reads an hour twice."""
     of = pendulum.timezone(zone)
     aware = instant.replace(tzinfo=pendulum.UTC)
-    assert aware - timedelta(hours=24) <= to_instant(to_wall(aware, of), of) <= aware
+    assert aware - timedelta(hours=24) <= to_utc(to_local(aware, of), of) <= aware
 
 
 @given(
@@ -165,10 +166,10 @@ def test_an_answer_of_any_shape_raises_or_means_what_it_says(data: st.DataObject
     try:
         if not isinstance(answer, dict):
             return  # decoded() refuses it; see test_client
-        limits_of(answer)
-        page = page_of("m", result_of("m", answer, 5))
-        shaped = RowShaper(CALLS, pendulum.timezone("Europe/Moscow")).shape(
-            [of for of in page.rows if wall_time_of("m", of, "start_time")]
+        parse_limits(answer)
+        page = parse_page("m", parse_result("m", answer, 5))
+        shaped = RowTransformer(CALLS, pendulum.timezone("Europe/Moscow")).transform(
+            [of for of in page.rows if parse_local_time("m", of, "start_time")]
         )
     except ComagicError:
         return
@@ -176,7 +177,7 @@ def test_an_answer_of_any_shape_raises_or_means_what_it_says(data: st.DataObject
     assert page.total == answer["result"]["metadata"]["total_items"]
     assert len(shaped) == len(page.rows)
     with pytest.raises(ComagicError):
-        account_of("m", {"data": page.rows})
+        parse_account("m", {"data": page.rows})
 
 
 @given(data=st.data())

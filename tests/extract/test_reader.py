@@ -12,7 +12,8 @@ from comagic.extract.reader import WindowReader, WindowResult
 from comagic.extract.windows import Window
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.conftest import CALLS, FAR, Serve
+from tests.support.accounts import CALLS, FAR
+from tests.support.processes import Serve
 
 NOON = datetime(2026, 3, 2, 12)
 WEEK = Window(datetime(2026, 3, 1), datetime(2026, 3, 8))
@@ -134,5 +135,5 @@ def test_a_window_with_more_rows_than_wanted_is_split_but_a_second_is_not(serve:
     ids, results = read(sandbox, WEEK, most_rows=1_000)
     assert len(ids) == len(set(ids)) == 4_800
     assert max(result.loaded for result in results if result.window.seconds > 1) <= 1_000
-    assert results[-1].waiting == 0
+    assert results[-1].remaining == 0
     assert [result.window.end for result in results[:-1]] == [result.window.start for result in results[1:]]

@@ -12,15 +12,16 @@ import pytest
 from comagic import KeyCredentials, comagic_source
 from comagic.api.client import DataApiClient
 from comagic.catalog import DAY, LIST, Report, reports, resources
-from comagic.extract.reader import WindowReader, WindowResult, made_key
-from comagic.extract.schema import flattened
+from comagic.extract.reader import WindowReader, WindowResult, computed_key
+from comagic.extract.schema import flatten
 from comagic.extract.windows import plan_windows
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import KEY
 from comagic.sandbox.vocabulary import SITES
-from tests.conftest import LONG_AGO, TODAY, Command, Serve, Warehouse, access_to, recent_account
-from tests.extract.test_dictionaries import DUCKDB_TYPES
+from tests.support.accounts import LONG_AGO, TODAY, access_to, recent_account
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import DUCKDB_TYPES, Warehouse
 
 OTHERS = {name: report for name, report in reports().items() if name != "calls"}
 FAR = datetime(2100, 1, 1)
@@ -31,7 +32,7 @@ def rows_of(account: SyntheticAccount, report: Report) -> list[dict[str, Any]]:
     rows: Iterator[dict[str, Any]]
     if report.name == "campaign_daily_stat":
         stat = [row for site in SITES for row in daily_stat(report, site[0], account.calls(LONG_AGO, FAR, FAR))]
-        rows = ({**row, "row_id": made_key(row, report.key_of)} for row in stat)
+        rows = ({**row, "row_id": computed_key(row, report.key_of)} for row in stat)
     else:
         rows = (row for call in account.calls(LONG_AGO, FAR, FAR) for row in derived(report, call))
     return sorted(rows, key=lambda row: row[report.primary_key])
@@ -87,7 +88,7 @@ def check_columns(warehouse: Warehouse) -> None:
             f"WHERE table_schema = 'comagic' AND table_name = '{name}'"
         )
         found = {column: kind for column, kind in types if not column.startswith("_dlt")}
-        declared = [of for of in flattened(report.fields.values()) if of.type != LIST]
+        declared = [of for of in flatten(report.fields.values()) if of.type != LIST]
         expected = {of.name: DUCKDB_TYPES[of.type] for of in declared}
         computed = {of.name: DUCKDB_TYPES[of.type] for of in report.computed.values()}
         assert found == {**expected, **computed}, name
@@ -96,7 +97,7 @@ def check_columns(warehouse: Warehouse) -> None:
 def test_the_demo_has_it_all_and_its_parts_agree(
     command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comagic_pipeline.DEMO_DAYS", 3)
+    monkeypatch.setattr("comagic.cli.demo.DAYS", 3)
     shown = command("--demo", *of_resources("all"))
     assert shown.code == 0, shown.err
     assert "New column" not in shown.out, "the sandbox sends what the manual lists"

@@ -5,9 +5,11 @@ from datetime import date, datetime, timedelta
 import pendulum
 import pytest
 
-from comagic import Journal
+from comagic.extract.progress import Progress
 from comagic.sandbox import Switches, SyntheticAccount
-from tests.conftest import CALLS, TODAY, Serve, Warehouse, differences, expected_calls, recent_account
+from tests.support.accounts import CALLS, TODAY, differences, expected_calls, recent_account
+from tests.support.processes import Serve
+from tests.support.warehouses import Warehouse
 
 YESTERDAY = TODAY - timedelta(days=1)
 
@@ -74,10 +76,10 @@ def test_lookback_reads_exactly_its_days_again(serve: Serve, warehouse: Warehous
     account = recent_account(20)
     sandbox = serve(account)
     warehouse.load(sandbox, start_date=days_ago(50).date())
-    journal = Journal()
-    warehouse.load(sandbox, lookback_days=3, journal=journal)
+    progress = Progress()
+    warehouse.load(sandbox, lookback_days=3, progress=progress)
     now = pendulum.now(account.timezone).naive()
-    assert journal.passes["calls"].begin == datetime(now.year, now.month, now.day) - timedelta(days=3)
+    assert progress.syncs["calls"].start == datetime(now.year, now.month, now.day) - timedelta(days=3)
 
     old, young = expected_calls(account, days_ago(5), days_ago(4)), expected_calls(account, days_ago(2))
     account.change(next(iter(old)), talk_duration=77_777)
@@ -109,12 +111,12 @@ def test_calls_at_the_edges_of_days_and_windows_arrive_once(serve: Serve, wareho
     account = SyntheticAccount(
         first_day=date(2026, 3, 1), last_day=date(2026, 3, 9), calls_per_day=0, bursts=[(edge, 3) for edge in edges]
     )
-    journal = Journal()
+    progress = Progress()
     sandbox = serve(account, Switches(bounds=bounds))
-    warehouse.load(sandbox, since=datetime(2026, 3, 1), until=datetime(2026, 3, 10), window_days=1, journal=journal)
+    warehouse.load(sandbox, since=datetime(2026, 3, 1), until=datetime(2026, 3, 10), window_days=1, progress=progress)
     assert warehouse.query("SELECT count(*), count(DISTINCT id) FROM calls") == [(24, 24)]
-    assert [result.loaded for result in journal.results] == [6, 6, 0, 0, 0, 0, 0, 6, 6]
-    assert journal.differences == []
+    assert [result.loaded for result in progress.windows] == [6, 6, 0, 0, 0, 0, 0, 6, 6]
+    assert progress.differences == []
 
 
 @pytest.mark.parametrize("timezone", ["Europe/Moscow", "Asia/Vladivostok", "Europe/Berlin", "America/New_York"])
@@ -199,11 +201,11 @@ def test_text_survives_as_it_is(serve: Serve, warehouse: Warehouse) -> None:
 
 def test_an_account_without_calls_loads_nothing_and_does_not_fail(serve: Serve, warehouse: Warehouse) -> None:
     sandbox = serve(SyntheticAccount(calls_per_day=0))
-    journal = Journal()
+    progress = Progress()
     for _ in range(2):
-        warehouse.load(sandbox, start_date=days_ago(30).date(), journal=journal)
-    assert journal.passes["calls"].rows == 0
-    assert journal.passes["calls"].is_complete
+        warehouse.load(sandbox, start_date=days_ago(30).date(), progress=progress)
+    assert progress.syncs["calls"].rows == 0
+    assert progress.syncs["calls"].is_complete
 
 
 def test_a_state_in_the_future_loads_nothing_and_does_not_fail(serve: Serve, warehouse: Warehouse) -> None:
@@ -220,14 +222,14 @@ def test_a_state_in_the_future_loads_nothing_and_does_not_fail(serve: Serve, war
 def test_a_long_load_in_packages_equals_one_in_one(serve: Serve, warehouse: Warehouse) -> None:
     account = recent_account(20)
     sandbox = serve(account)
-    journal = Journal()
+    progress = Progress()
     runs = 0
-    while runs == 0 or not journal.passes["calls"].is_complete:
-        warehouse.load(sandbox, start_date=days_ago(45).date(), stop_after_rows=100, window_days=3, journal=journal)
+    while runs == 0 or not progress.syncs["calls"].is_complete:
+        warehouse.load(sandbox, start_date=days_ago(45).date(), load_package_rows=100, window_days=3, progress=progress)
         runs += 1
     assert runs > 4
     assert differences(warehouse.calls(), expected_calls(account, days_ago(50))) == []
-    asked_twice = len(journal.results) - len({(result.window.start, result.window.end) for result in journal.results})
+    asked_twice = len(progress.windows) - len({(result.window.start, result.window.end) for result in progress.windows})
     assert asked_twice == 0, "a later run of the same pass went back to the lookback"
 
 
@@ -241,7 +243,7 @@ def test_a_pass_that_stops_in_the_lookback_does_not_move_the_cursor_back(serve: 
     sandbox = serve(recent_account(20))
     warehouse.load(sandbox, start_date=days_ago(30).date())
     before = cursor_of(warehouse)
-    warehouse.load(sandbox, stop_after_rows=10)
+    warehouse.load(sandbox, load_package_rows=10)
     assert cursor_of(warehouse) == before
     state = warehouse.pipeline.state["sources"]["comagic"]["resources"]["calls"]
     assert "unfinished_passes" in state

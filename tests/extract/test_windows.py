@@ -8,13 +8,13 @@ import pytest
 
 from comagic.extract.windows import (
     Window,
-    asked_end,
-    asked_start,
     day_start,
     plan_windows,
+    request_end,
+    request_start,
     split,
-    to_instant,
-    to_wall,
+    to_local,
+    to_utc,
 )
 
 MOSCOW = pendulum.timezone("Europe/Moscow")
@@ -36,7 +36,7 @@ BERLIN = pendulum.timezone("Europe/Berlin")
 def test_plan_covers_the_period_without_gaps_or_overlaps(
     start: datetime, end: datetime, days: int, number: int
 ) -> None:
-    windows = plan_windows(start, end, days, longest_period_days=90)
+    windows = plan_windows(start, end, days, max_period_days=90)
     assert len(windows) == number
     assert all(left.end == right.start for left, right in pairwise(windows))
     if windows:
@@ -46,22 +46,22 @@ def test_plan_covers_the_period_without_gaps_or_overlaps(
 @pytest.mark.parametrize("zone", [MOSCOW, BERLIN])
 @pytest.mark.parametrize("days", [1, 7, 89, 90])
 def test_no_request_spans_more_than_the_longest_period(zone: pendulum.Timezone, days: int) -> None:
-    for window in plan_windows(datetime(2020, 1, 1), datetime(2026, 1, 1), days, longest_period_days=90):
-        assert asked_end(window, zone) - asked_start(window, zone) <= timedelta(days=90)
+    for window in plan_windows(datetime(2020, 1, 1), datetime(2026, 1, 1), days, max_period_days=90):
+        assert request_end(window, zone) - request_start(window, zone) <= timedelta(days=90)
 
 
 def test_a_second_more_is_asked_on_either_side() -> None:
     window = Window(datetime(2026, 1, 1), datetime(2026, 1, 8))
-    assert asked_start(window, MOSCOW) == datetime(2025, 12, 31, 23, 59, 59)
-    assert asked_end(window, MOSCOW) == datetime(2026, 1, 8, 0, 0, 1)
+    assert request_start(window, MOSCOW) == datetime(2025, 12, 31, 23, 59, 59)
+    assert request_end(window, MOSCOW) == datetime(2026, 1, 8, 0, 0, 1)
 
 
 @pytest.mark.parametrize("moment", [datetime(2026, 10, 25, 2, 30), datetime(2026, 3, 29, 2, 30)])
 def test_an_hour_more_is_asked_where_the_clocks_change(moment: datetime) -> None:
     window = Window(moment, moment + timedelta(days=1))
-    assert asked_start(window, BERLIN) == moment - timedelta(hours=1, seconds=1)
+    assert request_start(window, BERLIN) == moment - timedelta(hours=1, seconds=1)
     before = Window(moment - timedelta(days=1), moment)
-    assert asked_end(before, BERLIN) == moment + timedelta(hours=1, seconds=1)
+    assert request_end(before, BERLIN) == moment + timedelta(hours=1, seconds=1)
 
 
 def test_a_window_holds_its_start_and_not_its_end() -> None:
@@ -82,9 +82,9 @@ def test_split_covers_the_window_in_whole_seconds(seconds: int, parts: int, numb
 
 
 def test_wall_times_and_instants() -> None:
-    instant = to_instant(datetime(2026, 1, 1, 12), MOSCOW)
+    instant = to_utc(datetime(2026, 1, 1, 12), MOSCOW)
     assert instant == datetime(2026, 1, 1, 9, tzinfo=pendulum.UTC)
-    assert to_wall(instant, pendulum.timezone("Asia/Vladivostok")) == datetime(2026, 1, 1, 19)
+    assert to_local(instant, pendulum.timezone("Asia/Vladivostok")) == datetime(2026, 1, 1, 19)
     assert day_start(datetime(2026, 1, 1, 12, 30, 1)) == datetime(2026, 1, 1)
-    twice = to_instant(datetime(2026, 10, 25, 2, 30), BERLIN)
+    twice = to_utc(datetime(2026, 10, 25, 2, 30), BERLIN)
     assert twice == datetime(2026, 10, 25, 0, 30, tzinfo=pendulum.UTC)  # the earlier of the two

@@ -17,20 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from comagic.sandbox import Switches
-from tests.conftest import (
-    LONG_AGO,
-    ROOT,
-    TODAY,
-    BigQuery,
-    Command,
-    Serve,
-    Warehouse,
-    access_to,
-    die_before_noting,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.processes import ROOT, Command, Serve, die_before_noting
+from tests.support.warehouses import BigQuery, Warehouse
 
 
 def test_the_same_tables_as_in_duckdb_through_all_changes(
@@ -347,7 +336,7 @@ def test_killed_before_it_loads_and_the_next_run_finishes_the_package_and_reads_
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
     dies = (
         "import os, dlt, comagic_pipeline; dlt.Pipeline.load = lambda *_, **__: os._exit(9); "
-        "comagic_pipeline.run_command_line()"
+        "run_command_line(load_comagic)"
     )
     everything = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "-c", dies], env=everything, capture_output=True, check=False)

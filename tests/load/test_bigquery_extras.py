@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,17 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.cloud.bigquery import SchemaField, Table
 
 from comagic.catalog import reports
-from tests.conftest import (
-    LONG_AGO,
-    BigQuery,
-    Command,
-    Serve,
-    Warehouse,
-    access_to,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import BigQuery, Warehouse
 
 Answered = tuple[int, bytes, dict[str, str]]
 Answer = Callable[[str, str, bytes, dict[str, str]], Answered]
@@ -176,7 +168,7 @@ class Bucket:
         name = file.relative_to(self.folder).as_posix()
         size, updated = (
             str(file.stat().st_size),
-            datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
         return {"kind": "storage#object", "name": name, "bucket": "lake", "size": size, "updated": updated}
 

@@ -13,30 +13,22 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
+import dlt
 import pytest
 
-from comagic import Journal, KeyCredentials, LoginCredentials, comagic_source
+from comagic import KeyCredentials, LoginCredentials, comagic_source
 from comagic.api.client import DataApiClient
 from comagic.api.deadline import Deadline
 from comagic.exceptions import DeadlineError
-from comagic.load.workdir import keep_to_this_place
+from comagic.extract.progress import Progress
+from comagic.load.destinations import DATASET, choose_destination
+from comagic.load.workdir import reset_if_moved
 from comagic.sandbox import Switches
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from comagic_pipeline import opened_pipeline
-from tests.conftest import (
-    LONG_AGO,
-    SCRIPT,
-    TODAY,
-    Clock,
-    Command,
-    Serve,
-    Warehouse,
-    access_to,
-    die_before_noting,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.clock import Clock
+from tests.support.processes import SCRIPT, Command, Serve, die_before_noting
+from tests.support.warehouses import Warehouse
 
 Start = Callable[..., "subprocess.Popen[str]"]
 SMALL_PACKAGES = {"SOURCES__COMAGIC__LOAD_PACKAGE_ROWS": "150", "SOURCES__COMAGIC__WINDOW_DAYS": "3"}
@@ -100,10 +92,10 @@ def test_time_for_loading_is_kept_back_but_never_all_of_it() -> None:
     clock = Clock()
     deadline = clock.deadline(10)
     assert deadline.check() == 600 - 30, "half a minute as long as nothing is known"
-    deadline.keep_back(90)
-    deadline.keep_back(20)
+    deadline.reserve(90)
+    deadline.reserve(20)
     assert deadline.check() == 600 - 90, "the slowest package counts"
-    deadline.keep_back(10_000)
+    deadline.reserve(10_000)
     assert deadline.check() == 300, "each run reads something"
     clock.now = 301
     with pytest.raises(DeadlineError):
@@ -254,10 +246,10 @@ def test_an_error_in_ones_own_code_is_raised_unless_there_is_a_journal(serve: Se
     with pytest.raises(Exception, match="limit_exceeded"):
         warehouse.load(sandbox, **settings)
     sandbox.switches.day_limit = 7
-    journal = Journal()
-    warehouse.load(sandbox, journal=journal, **settings)
-    assert "limit_exceeded" in str(journal.first_error)
-    assert not journal.is_complete("calls")
+    progress = Progress()
+    warehouse.load(sandbox, progress=progress, **settings)
+    assert "limit_exceeded" in str(progress.first_error())
+    assert not progress.is_complete("calls")
 
 
 def test_a_deadline_without_minutes_never_comes() -> None:
@@ -279,10 +271,10 @@ def test_killed_between_a_commit_and_dlts_note_of_it(serve: Serve, command: Comm
 def test_a_package_whose_loading_had_not_begun_is_finished(serve: Serve, command: Command, place: Path) -> None:
     account = recent_account()
     sandbox = serve(account)
-    pipeline = opened_pipeline(None, demo=False)
-    keep_to_this_place(pipeline)
+    pipeline = dlt.pipeline("comagic", destination=choose_destination(), dataset_name=DATASET)
+    reset_if_moved(pipeline)
     key = KeyCredentials(access_token=KEY)
-    pipeline.extract(comagic_source(key, sandbox.base_url, start_date=LONG_AGO), loader_file_format="parquet")
+    pipeline.extract(comagic_source(key, sandbox.base_url, start_date=LONG_AGO))
     pipeline.normalize()
     asked = sandbox.requests
     shown = command(**access_to(sandbox))

@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 
 from comagic.extract.windows import Window, share
-from tests.conftest import (
-    LONG_AGO,
-    SCRIPT,
-    TODAY,
-    BigQuery,
-    Command,
-    Serve,
-    access_to,
-    differences,
-    expected_calls,
-    recent_account,
-)
+from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.processes import SCRIPT, Command, Serve
+from tests.support.warehouses import BigQuery
 
 TASKS = 3
 

@@ -1,4 +1,4 @@
-"""The sandbox keeps the API's rules, so that what works against it works against the API."""
+"""The sandbox follows the API's rules, so that what works against the sandbox works against the API."""
 
 import subprocess
 import sys
@@ -12,19 +12,20 @@ import requests
 from comagic.catalog import reports
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.conftest import ROOT, Serve
+from tests.support.processes import ROOT, Serve
 
 DAY: dict[str, Any] = {"date_from": "2026-03-02 00:00:00", "date_till": "2026-03-03 00:00:00"}
 ENVELOPE = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": KEY}}
 
 
 def post(sandbox: SandboxServer, body: Any) -> dict[str, Any]:
-    answer = requests.post(sandbox.base_url, data=body if isinstance(body, bytes) else orjson.dumps(body), timeout=10)
-    assert answer.status_code == 200
-    return dict(answer.json())
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    response = requests.post(sandbox.base_url, data=content, timeout=10)
+    assert response.status_code == 200
+    return dict(response.json())
 
 
-def ask(sandbox: SandboxServer, method: str = "get.calls_report", **params: Any) -> dict[str, Any]:
+def request(sandbox: SandboxServer, method: str = "get.calls_report", **params: Any) -> dict[str, Any]:
     return post(sandbox, {**ENVELOPE, "method": method, "params": {"access_token": KEY, **params}})
 
 
@@ -32,20 +33,20 @@ def march() -> SyntheticAccount:
     return SyntheticAccount(first_day=date(2026, 3, 1), last_day=date(2026, 3, 7), calls_per_day=100)
 
 
-def test_an_answer_has_the_documented_envelope(serve: Serve) -> None:
-    answer = ask(serve(march()), **DAY)
-    assert set(answer) == {"jsonrpc", "id", "result"}
-    assert answer["id"] == 1
-    metadata = answer["result"]["metadata"]
-    assert metadata["total_items"] == len(answer["result"]["data"])
+def test_response_has_the_documented_envelope(serve: Serve) -> None:
+    response = request(serve(march()), **DAY)
+    assert set(response) == {"jsonrpc", "id", "result"}
+    assert response["id"] == 1
+    metadata = response["result"]["metadata"]
+    assert metadata["total_items"] == len(response["result"]["data"])
     spans = {f"{span}_{what}" for span in ("day", "minute") for what in ("limit", "remaining", "reset")}
     assert set(metadata["limits"]) == spans
     assert metadata["version"] is None
 
 
-def test_without_fields_the_documented_default_comes(serve: Serve) -> None:
-    row = ask(serve(march()), **DAY)["result"]["data"][0]
-    assert set(row) == {name for name, of in reports()["calls"].fields.items() if of.sent}
+def test_request_without_fields_returns_the_documented_default_fields(serve: Serve) -> None:
+    row = request(serve(march()), **DAY)["result"]["data"][0]
+    assert set(row) == {name for name, field in reports()["calls"].fields.items() if field.sent}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_without_fields_the_documented_default_comes(serve: Serve) -> None:
         ({**ENVELOPE, "method": "login.user", "params": {"login": LOGIN, "password": "x"}}, "auth_error"),
     ],
 )
-def test_a_wrong_request_is_refused_with_status_200(serve: Serve, body: Any, mnemonic: str) -> None:
+def test_invalid_request_is_rejected_with_status_200_and_its_mnemonic(serve: Serve, body: Any, mnemonic: str) -> None:
     error = post(serve(), body)["error"]
     assert error["data"]["mnemonic"] == mnemonic
     assert set(error["data"]) == {"mnemonic", "field", "value", "params", "extended_helper", "metadata"}
@@ -91,86 +92,88 @@ def test_a_wrong_request_is_refused_with_status_200(serve: Serve, body: Any, mne
         ({**DAY, "user_id": "me"}, "data_type_error"),
     ],
 )
-def test_wrong_parameters_are_refused(serve: Serve, params: dict[str, Any], mnemonic: str) -> None:
-    assert ask(serve(march()), **params)["error"]["data"]["mnemonic"] == mnemonic
+def test_invalid_parameter_is_rejected_with_its_mnemonic(serve: Serve, params: dict[str, Any], mnemonic: str) -> None:
+    assert request(serve(march()), **params)["error"]["data"]["mnemonic"] == mnemonic
 
 
-def test_ninety_days_are_allowed(serve: Serve) -> None:
-    assert "result" in ask(serve(march()), date_from="2025-12-03 00:00:00", date_till="2026-03-03 00:00:00")
+def test_period_of_ninety_days_is_allowed(serve: Serve) -> None:
+    assert "result" in request(serve(march()), date_from="2025-12-03 00:00:00", date_till="2026-03-03 00:00:00")
 
 
 @pytest.mark.parametrize(("bounds", "edges"), [("[]", 2), ("[)", 1), ("(]", 1), ("()", 0)])
-def test_bounds_are_a_switch(serve: Serve, bounds: str, edges: int) -> None:
+def test_bounds_switch_includes_or_excludes_the_edges_of_the_period(serve: Serve, bounds: str, edges: int) -> None:
     moments = [datetime(2026, 3, 2), datetime(2026, 3, 3), datetime(2026, 3, 2, 12)]
     account = SyntheticAccount(calls_per_day=0, bursts=[(moment, 1) for moment in moments])
-    assert ask(serve(account, Switches(bounds=bounds)), **DAY)["result"]["metadata"]["total_items"] == 1 + edges
+    assert request(serve(account, Switches(bounds=bounds)), **DAY)["result"]["metadata"]["total_items"] == 1 + edges
 
 
-def test_without_sort_there_is_no_order_and_with_it_there_is(serve: Serve) -> None:
+def test_rows_are_sorted_only_on_request(serve: Serve) -> None:
     sandbox = serve(march())
-    times = [row["start_time"] for row in ask(sandbox, **DAY)["result"]["data"]]
+    times = [row["start_time"] for row in request(sandbox, **DAY)["result"]["data"]]
     assert times != sorted(times)
-    times = [row["start_time"] for row in ask(sandbox, **DAY, sort=[{"field": "start_time"}])["result"]["data"]]
+    times = [row["start_time"] for row in request(sandbox, **DAY, sort=[{"field": "start_time"}])["result"]["data"]]
     assert times == sorted(times)
     times = [
         row["start_time"]
-        for row in ask(sandbox, **DAY, sort=[{"field": "start_time", "order": "desc"}])["result"]["data"]
+        for row in request(sandbox, **DAY, sort=[{"field": "start_time", "order": "desc"}])["result"]["data"]
     ]
     assert times == sorted(times, reverse=True)
 
 
-def test_filters_filter(serve: Serve) -> None:
+def test_filter_returns_matching_rows_only(serve: Serve) -> None:
     sandbox = serve(march())
     condition = {"field": "is_lost", "operator": "=", "value": True}
     both = {"filters": [condition, {"field": "site_id", "operator": "in", "value": [11]}], "condition": "and"}
-    rows = ask(sandbox, **DAY, filter=both, fields=["is_lost", "site_id"])["result"]["data"]
+    rows = request(sandbox, **DAY, filter=both, fields=["is_lost", "site_id"])["result"]["data"]
     assert rows
     assert all(row == {"is_lost": True, "site_id": 11} for row in rows)
 
 
-def test_pages_join(serve: Serve) -> None:
+def test_pages_add_up_to_the_whole_result(serve: Serve) -> None:
     sandbox = serve(march())
-    order: dict[str, Any] = {"sort": [{"field": "start_time"}]}
-    whole = ask(sandbox, **DAY, **order)["result"]["data"]
-    pages = [ask(sandbox, **DAY, **order, limit=30, offset=offset)["result"]["data"] for offset in range(0, 150, 30)]
+    by_time: dict[str, Any] = {"sort": [{"field": "start_time"}]}
+    whole = request(sandbox, **DAY, **by_time)["result"]["data"]
+    pages = [
+        request(sandbox, **DAY, **by_time, limit=30, offset=offset)["result"]["data"] for offset in range(0, 150, 30)
+    ]
     assert [row for page in pages for row in page] == whole
 
 
-def test_ongoing_calls_come_only_when_asked_for(serve: Serve) -> None:
+def test_ongoing_calls_are_returned_only_on_request(serve: Serve) -> None:
     account = SyntheticAccount(calls_per_day=0, bursts=[(datetime(2026, 3, 2, 12), 50)])
     now = datetime.fromisoformat("2026-03-02T12:00:05+03:00")
     sandbox = serve(account, now=lambda: now)
-    ended = ask(sandbox, **DAY)["result"]["metadata"]["total_items"]
-    rows = ask(sandbox, **DAY, include_ongoing_calls=True)["result"]["data"]
+    ended = request(sandbox, **DAY)["result"]["metadata"]["total_items"]
+    rows = request(sandbox, **DAY, include_ongoing_calls=True)["result"]["data"]
     assert ended < len(rows) == 50
     assert sum(row["finish_time"] is None for row in rows) == 50 - ended
 
 
-def test_sessions_end(serve: Serve) -> None:
+def test_session_token_expires(serve: Serve) -> None:
     clock = [0.0]
     sandbox = serve(clock=lambda: clock[0])
-    opened = ask(sandbox, "login.user", login=LOGIN, password=PASSWORD)["result"]["data"]
+    opened = request(sandbox, "login.user", login=LOGIN, password=PASSWORD)["result"]["data"]
     assert set(opened) == {"access_token", "expire_at", "app_id"}
-    asking = {**ENVELOPE, "params": {"access_token": opened["access_token"]}}
+    body = {**ENVELOPE, "params": {"access_token": opened["access_token"]}}
     clock[0] = 3_599
-    assert "result" in post(sandbox, asking)
+    assert "result" in post(sandbox, body)
     clock[0] = 3_601
-    assert post(sandbox, asking)["error"]["data"]["mnemonic"] == "access_token_invalid"
+    assert post(sandbox, body)["error"]["data"]["mnemonic"] == "access_token_invalid"
 
 
-def test_budgets_are_spent_by_answered_calls_only(serve: Serve) -> None:
+def test_only_successful_requests_count_against_the_quota(serve: Serve) -> None:
     clock = [0.0]
     sandbox = serve(switches=Switches(minute_limit=2, day_limit=3), clock=lambda: clock[0])
-    ask(sandbox, "get.account")
-    ask(sandbox, "get.nothing")
-    ask(sandbox, "get.account")
-    assert ask(sandbox, "get.account")["error"]["data"]["params"]["limit_type"] == "minute"
+    request(sandbox, "get.account")
+    request(sandbox, "get.nothing")
+    request(sandbox, "get.account")
+    assert request(sandbox, "get.account")["error"]["data"]["params"]["limit_type"] == "minute"
     clock[0] = 61
-    assert "result" in ask(sandbox, "get.account")
-    assert ask(sandbox, "get.account")["error"]["data"]["params"]["limit_type"] == "day"
+    assert "result" in request(sandbox, "get.account")
+    assert request(sandbox, "get.account")["error"]["data"]["params"]["limit_type"] == "day"
 
 
-def test_the_account_is_the_same_every_time_and_looks_alive() -> None:
+def test_account_is_reproducible_and_realistic() -> None:
     far = datetime(2100, 1, 1)
     first, second = (list(march().calls(datetime(2026, 3, 1), datetime(2026, 3, 8), far)) for _ in range(2))
     assert first == second
@@ -182,13 +185,13 @@ def test_the_account_is_the_same_every_time_and_looks_alive() -> None:
     assert 1 < len(first) / len({call["visitor_id"] for call in first}) < 3
     hours = [datetime.fromisoformat(call["start_time"]).hour for call in first]
     assert hours.count(11) > 5 * hours.count(3)
-    elsewhere = list(
+    other = list(
         SyntheticAccount(seed=2, first_day=date(2026, 3, 1)).calls(datetime(2026, 3, 1), datetime(2026, 3, 2), far)
     )
-    assert elsewhere[0] != first[0]
+    assert other[0] != first[0]
 
 
-def test_a_page_deep_in_millions_of_calls_is_quickly_there_and_nothing_is_kept() -> None:
+def test_page_deep_in_millions_of_calls_is_made_without_the_calls_before_it() -> None:
     account = SyntheticAccount(first_day=date(2020, 1, 1), calls_per_day=50_000)
     start, far = datetime(2020, 1, 1), datetime(2100, 1, 1)
     rows = list(account.calls(start, start + timedelta(days=89), far, offset=3_000_000, limit=10))
@@ -196,21 +199,37 @@ def test_a_page_deep_in_millions_of_calls_is_quickly_there_and_nothing_is_kept()
     assert account.count(start, start + timedelta(days=89), far) > 3_500_000
 
 
-def test_another_process_can_start_and_steer_it() -> None:
+def control_over_http(credentials: dict[str, str]) -> None:
+    control = credentials["base_url"].replace("/v2.0", "/sandbox")
+    upload = {"upload": {"start_time": "2026-03-02 12:00:00", "talk_duration": 5}, "switches": {"bounds": "[)"}}
+    uploaded = requests.post(control, json=upload, timeout=10).json()["id"]
+    params = {"access_token": credentials["access_token"], **DAY}
+    body = {**ENVELOPE, "method": "get.calls_report", "params": params}
+    result = requests.post(credentials["base_url"], json=body, timeout=10).json()["result"]
+    assert [(row["id"], row["talk_duration"]) for row in result["data"]] == [(uploaded, 5)]
+    assert result["metadata"]["total_items"] == 1 + 3
+    assert requests.post(control, json={"switches": {"nothing": 1}}, timeout=10).status_code == 400
+    requests.post(control, json={"switches": {"client_errors": {"7": "forbidden"}}}, timeout=10).raise_for_status()
+    body["params"] = {**params, "user_id": 7}
+    error = requests.post(credentials["base_url"], json=body, timeout=10).json()["error"]
+    assert error["data"]["mnemonic"] == "forbidden"
+    assert requests.get(control, timeout=10).json()["requests"] == 2
+
+
+def test_another_process_can_start_and_control_the_sandbox() -> None:
     command = [sys.executable, "-m", "comagic.sandbox", "--calls-per-day", "0", "--switch", "total_extra=3"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            access = orjson.loads(process.stdout.readline())
-            control = access["base_url"].replace("/v2.0", "/sandbox")
-            order = {"upload": {"start_time": "2026-03-02 12:00:00", "talk_duration": 5}, "switches": {"bounds": "[)"}}
-            uploaded = requests.post(control, json=order, timeout=10).json()["id"]
-            body = {**ENVELOPE, "method": "get.calls_report", "params": {"access_token": access["access_token"], **DAY}}
-            result = requests.post(access["base_url"], json=body, timeout=10).json()["result"]
-            assert [(row["id"], row["talk_duration"]) for row in result["data"]] == [(uploaded, 5)]
-            assert result["metadata"]["total_items"] == 1 + 3
-            assert requests.post(control, json={"switches": {"nothing": 1}}, timeout=10).status_code == 400
-            assert requests.get(control, timeout=10).json()["requests"] == 1
+            control_over_http(orjson.loads(process.stdout.readline()))
         finally:
             process.terminate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("switch", ["bounds", "nothing=1", "faults=reset"])
+def test_invalid_switch_on_the_command_line_is_an_error_of_usage(switch: str) -> None:
+    command = [sys.executable, "-m", "comagic.sandbox", "--switch", switch]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "Invalid value for --switch" in ended.stderr

@@ -1,32 +1,19 @@
-"""The flat shape that people come with: one row a call, the names of its tags in an array."""
+"""Views over the loaded tables, one SQL file each."""
 
-from typing import Any
+from pathlib import Path
 
 import dlt
-from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from ...exceptions import ComagicError
-from ..destinations import is_file_to_be
+from ..destinations import AnyDestination, is_missing_file
 
+HERE = Path(__file__).parent
 TABLES = {"view": "calls_flat", "calls": "calls", "tags": "calls__tags"}
 
-STATEMENT = """
-CREATE OR REPLACE VIEW {view} AS
-SELECT
-    calls.*,
-    ARRAY(
-        SELECT tags.tag_name FROM {tags} AS tags
-        WHERE tags._dlt_root_id = calls._dlt_id AND tags.tag_name IS NOT NULL
-        ORDER BY tags._dlt_list_idx
-    ) AS tags
-FROM {calls} AS calls
-"""
-"""Works in DuckDB and in BigQuery."""
 
-
-def create_flat_view(destination: Destination[Any, Any], dataset_name: str) -> str:
-    """Makes the view, or makes it anew with the columns that the table has by now.
+def create_flat_view(destination: AnyDestination, dataset_name: str) -> str:
+    """Creates the view `calls_flat`, or recreates it with the columns that the table has by now.
 
     Args:
         destination: the destination.
@@ -36,15 +23,16 @@ def create_flat_view(destination: Destination[Any, Any], dataset_name: str) -> s
         The view's full name.
 
     Raises:
-        ComagicError: there are no calls with tags yet, so there is nothing to see.
+        ComagicError: no calls with tags are loaded yet.
     """
-    nothing = ComagicError("There is no table of calls, or none of their tags, yet: load first, then make the view.")
-    if is_file_to_be(destination, dataset_name):
-        raise nothing
+    missing = ComagicError("There is no table of calls, or of their tags, yet: load first, then create the view.")
+    if is_missing_file(destination, dataset_name):
+        raise missing
+    statement = (HERE / "calls_flat.sql").read_text("utf-8")
     with dlt.dataset(destination, dataset_name).sql_client as client:
-        named = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
+        names = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
         try:
-            client.execute_sql(STATEMENT.format(**named))
+            client.execute_sql(statement.format(**names))
         except DestinationUndefinedEntity:
-            raise nothing from None
-    return named["view"]
+            raise missing from None
+    return names["view"]

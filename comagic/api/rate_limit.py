@@ -1,0 +1,98 @@
+"""The API's quotas: what was used, what is left, and how long to wait so that no request is rejected."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .deadline import Deadline
+
+MINUTE = 60.0
+"""Seconds after which the minute's quota has been reset at the latest."""
+SLOW_SHARE = 0.25
+"""Share of the minute's quota from which on requests are spread over the rest of the minute."""
+
+
+@dataclass
+class Usage:
+    """What was requested from the API so far.
+
+    Attributes:
+        calls: completed calls by method, errors included.
+        seconds: time spent waiting for the API: on the wire, between attempts, for the minute's quota.
+        limits: the last `metadata.limits` seen: what is left of the day's and the minute's quota.
+    """
+
+    calls: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """All calls."""
+        return sum(self.calls.values())
+
+    def limit(self, name: str) -> int | None:
+        """One of the limits, if it was reported."""
+        value = self.limits.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class RateLimiter:
+    """Waits before a request if the minute's quota is exhausted, and spreads the last requests of a minute.
+
+    A rejected request costs only the server's patience; but what is left of the minute, other clients of the same
+    account may need.
+
+    Args:
+        usage: where calls, waits and limits are counted.
+        deadline: the time limit, and the clock for all waiting.
+    """
+
+    def __init__(self, usage: Usage, deadline: Deadline) -> None:
+        self._usage = usage
+        self._deadline = deadline
+        self._limits_at = 0.0
+
+    def note(self, limits: Mapping[str, Any]) -> None:
+        """Takes the limits of a response."""
+        if limits:
+            self._usage.limits, self._limits_at = limits, self._deadline.now()
+
+    def pace(self) -> None:
+        """Waits before a request, if need be.
+
+        Raises:
+            DeadlineError: the wait would exceed the time limit.
+        """
+        remaining, limit = self._usage.limit("minute_remaining"), self._usage.limit("minute_limit")
+        seconds = self._until_reset()
+        if remaining is None or limit is None or seconds <= 0:
+            return
+        if remaining == 0:
+            self.wait(seconds + 1)
+        elif remaining <= limit * SLOW_SHARE:
+            self.wait(seconds / (remaining + 1))
+
+    def wait_for_reset(self) -> None:
+        """Waits until the minute's quota has been reset.
+
+        Raises:
+            DeadlineError: the wait would exceed the time limit.
+        """
+        self.wait(self._until_reset() + 1)
+
+    def wait(self, seconds: float) -> None:
+        """Waits, and counts the time as time spent waiting for the API.
+
+        Raises:
+            DeadlineError: the wait would exceed the time limit.
+        """
+        self._deadline.sleep(seconds)
+        self._usage.seconds += seconds
+
+    def _until_reset(self) -> float:
+        """Seconds until the minute's quota is reset, as far as the last response said."""
+        reset = self._usage.limit("minute_reset")
+        if reset is None:
+            return MINUTE
+        return max(0.0, min(reset, MINUTE) - (self._deadline.now() - self._limits_at))

@@ -1,0 +1,301 @@
+"""The command line: load, check, status, view, describe."""
+
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+from dlt.common.exceptions import SignalReceivedException
+
+from ..api.deadline import Deadline
+from ..catalog import reports, resources
+from ..extract.context import open_client
+from ..extract.progress import Progress
+from ..extract.windows import share
+from ..load.descriptions import update_descriptions
+from ..load.destinations import DATASET, AnyDestination, choose_dataset, choose_destination
+from ..load.freshness import read_freshness
+from ..load.preflight import check_destination
+from ..load.runner import Load
+from ..load.tasks import load_task
+from ..load.views import create_flat_view
+from ..settings import ignore_bare_variables, resolve_settings
+from ..values import parse_local_time, parse_minutes, resolve_resources
+from . import demo as demos
+from .check import check_access
+from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
+from .notifications import configured_notifier, notify_outcome
+from .output import err, out, print_freshness, print_summary, summary_line
+from .progress_bar import ProgressBar
+
+SPANS = ("day", "minute")
+"""What the API has quotas for."""
+
+RunLoad = Callable[[Load], None]
+"""Gives each source of a load to a pipeline."""
+
+destination_option = click.option("--destination", metavar="NAME", help="As for load.")
+demo_option = click.option("--demo", "is_demo", is_flag=True, help=f"Use the demo's {demos.DATABASE}.")
+
+
+@click.group(
+    cls=DefaultGroup,
+    default="load",
+    default_if_no_args=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def cli() -> None:
+    """Load call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
+
+    Without a command: load. Settings are in .dlt/config.toml, credentials in .dlt/secrets.toml; environment variables
+    override both, for example SOURCES__COMAGIC__START_DATE.
+
+    \b
+    Exit codes:  0  success (status: fresh enough)
+                 1  failed (check: a problem was found; status: too old)
+                 2  wrong usage or configuration
+                75  stopped early: --max-minutes, API quota exhausted, or SIGTERM;
+                    loaded data is kept, the next run resumes
+               130  interrupted; loaded data is kept, the next run resumes
+    """  # noqa: D301
+
+
+@cli.command()
+@click.option(
+    "--since", metavar="DATE", help="Load from this day or time on, even if loaded before; the cursor is not moved."
+)
+@click.option(
+    "--until", metavar="DATE", help="With --since: up to and including this day, or up to this time. Default: now."
+)
+@click.option(
+    "--resource",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="What to load; repeatable: a report, a dictionary, `reports`, `dictionaries` or `all`. "
+    "Default: the setting resources, else calls.",
+)
+@click.option(
+    "--destination",
+    metavar="NAME",
+    help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
+)
+@click.option(
+    "--staging",
+    metavar="URL",
+    help="Bucket to load files through, gs://bucket/folder. Default: dlt's setting staging_type, else none.",
+)
+@click.option(
+    "--max-minutes",
+    metavar="N",
+    type=float,
+    help="Time limit in minutes; loaded data is kept and the exit code is 75. "
+    "Default: the setting max_minutes, else no limit.",
+)
+@click.option(
+    "--task-count",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    envvar="CLOUD_RUN_TASK_COUNT",
+    help="With --since and --until: number of parallel tasks that share the period, in BigQuery. "
+    "Default: CLOUD_RUN_TASK_COUNT, else 1.",
+)
+@click.option(
+    "--task-index",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    envvar="CLOUD_RUN_TASK_INDEX",
+    help="Index of this task, from 0. Default: CLOUD_RUN_TASK_INDEX.",
+)
+@click.option(
+    "--demo", "is_demo", is_flag=True, help=f"Load a synthetic account, served on this machine, into {demos.DATABASE}."
+)
+@click.pass_obj
+def load(
+    run: RunLoad,
+    since: str | None,
+    until: str | None,
+    names: tuple[str, ...],
+    destination: str | None,
+    staging: str | None,
+    max_minutes: float | None,
+    task_count: int,
+    task_index: int,
+    is_demo: bool,
+) -> None:
+    """Load what is new since the last run, and the lookback again.
+
+    The first run starts at sources.comagic.start_date. DATE is YYYY-MM-DD or
+    "YYYY-MM-DD HH:MM:SS", in the account's time zone.
+    """
+    requested = resolve_resources("--resource", names)
+    start, end = parse_period(since, until)
+    if task_count > 1:
+        if is_demo:
+            raise click.UsageError("--demo does not go with --task-count.")
+        start, end = _task_period(start, end, task_index, task_count)
+        run = partial(load_task, index=task_index)
+    elif is_demo:
+        run = demos.load_demo
+    progress = Progress()
+    with ExitStack() as stack:
+        stack.enter_context(notify_outcome(configured_notifier(), lambda: summary_line(progress), err))
+        account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
+        settings = resolve_settings(**account.settings)
+        chosen = requested or list(settings.resources)
+        if task_index > 0:  # dictionaries have no period to share
+            chosen = [name for name in chosen if name in reports()]
+        limit = parse_minutes("--max-minutes", max_minutes) if max_minutes is not None else settings.max_minutes
+        client = open_client(settings, Deadline(limit), **account.connection)
+        plan = Load(settings, client, chosen, progress, start, end, destination, staging)
+        run_load(plan, run)
+        print_summary(plan)
+        plan.raise_error()
+    if is_demo:
+        demos.print_next_steps(plan)
+
+
+def run_load(plan: Load, run: RunLoad) -> None:
+    """Runs a load and shows its progress."""
+    bar = ProgressBar(err, plan.client.usage)
+    plan.progress.collector = bar
+    bar.show()
+    try:
+        with plan:
+            run(plan)
+    finally:
+        bar.close()
+
+
+@cli.command()
+@destination_option
+@click.option("--max-age-hours", metavar="H", type=float, help="Exit with 1 if the data is older than this many hours.")
+@click.option(
+    "--resource",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="What --max-age-hours applies to, as for load; reports only.",
+)
+@demo_option
+def status(destination: str | None, max_age_hours: float | None, names: tuple[str, ...], is_demo: bool) -> None:
+    """Show how fresh the destination is: last loaded moment, age, rows, last run.
+
+    It queries the destination and nothing else, so it works on any machine that can read it.
+    """
+    chosen = resolve_resources("--resource", names) or list(resolve_settings().resources)
+    wanted = [name for name in chosen if name in reports()]
+    if not print_freshness(read_freshness(*_target(destination, is_demo)), max_age_hours, wanted):
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@destination_option
+@demo_option
+def view(destination: str | None, is_demo: bool) -> None:
+    """Create the view calls_flat: one row per call, with the names of its tags in an array.
+
+    Create it once, and again after columns were added.
+    """
+    out.print(f"Created {create_flat_view(*_target(destination, is_demo))}", highlight=False)
+
+
+@cli.command()
+@destination_option
+@demo_option
+def describe(destination: str | None, is_demo: bool) -> None:
+    """Update the descriptions of existing tables and columns.
+
+    In BigQuery, new tables and columns are described when they are created; use this for existing ones, and for DuckDB.
+    """
+    changed = update_descriptions(*_target(destination, is_demo))
+    out.print(f"Described {', '.join(changed)}" if changed else "All descriptions are up to date.", highlight=False)
+
+
+@cli.command()
+def check() -> None:
+    """Check credentials and permissions for each resource."""
+    settings = resolve_settings()
+    client = open_client(settings)
+    failed = False
+    for finding in check_access(client, settings, [resources()[name] for name in settings.resources]):
+        failed |= finding.is_problem
+        out.print("[red]no[/red]" if finding.is_problem else "[green]ok[/green]", end="")
+        out.print(f"  {finding.subject}: {finding.text}", markup=False, highlight=False)
+    if limits := client.usage.limits:
+        spans = [f"{limits.get(f'{span}_remaining')} of {limits.get(f'{span}_limit')} this {span}" for span in SPANS]
+        out.print(f"    API calls left: {', '.join(spans)}", highlight=False)
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def parse_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Reads --since and --until as a half-open range of local times; a day as --until is included."""
+    if until and not since:
+        raise click.UsageError("--until goes with --since.")
+    start = parse_local_time("--since", since) if since else None
+    end = parse_local_time("--until", until) if until else None
+    if end and until and len(until.strip()) == len("YYYY-MM-DD"):
+        end += timedelta(days=1)
+    if start and end and start >= end:
+        raise click.UsageError(f"--since {since} is not before --until {until}.")
+    return start, end
+
+
+def _task_period(start: datetime | None, end: datetime | None, index: int, count: int) -> tuple[datetime, datetime]:
+    """One task's share of a period; its end is given, so that all tasks see the same one."""
+    if not start or not end:
+        raise click.UsageError("--task-count above 1 (CLOUD_RUN_TASK_COUNT) goes with --since and --until.")
+    if index >= count:
+        raise click.UsageError(f"--task-index {index}: tasks are counted from 0, and --task-count is {count}.")
+    own = share(start, end, index, count)
+    return own.start, own.end
+
+
+def _target(name: str | None, is_demo: bool) -> tuple[AnyDestination, str]:
+    """The destination and dataset that a command reads; BigQuery is checked first."""
+    destination = demos.choose_demo_destination(name) if is_demo else choose_destination(name)
+    dataset_name = DATASET if is_demo else choose_dataset()
+    check_destination(destination, dataset_name)
+    return destination, dataset_name
+
+
+def run_command_line(run: RunLoad) -> None:
+    """Runs the command line; a user's mistake ends with a message, not with a traceback."""
+    ignore_bare_variables()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli(standalone_mode=False, obj=run)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort as abort:  # click's word for a signal, SIGTERM too
+        _exit_with(abort.__cause__ or KeyboardInterrupt())
+    except (Exception, KeyboardInterrupt) as error:
+        _exit_with(error)
+
+
+def _terminate(number: int, _: Any) -> None:
+    """Ends the run at SIGTERM: what is committed is kept, the rest is read again by the next run."""
+    raise SignalReceivedException(number)
+
+
+def _exit_with(error: BaseException) -> None:
+    """Ends the program with a message and the exit code, or lets a bug end it with a traceback."""
+    message = explain(error)
+    if not message:
+        raise error
+    code = exit_code(error)
+    title, style = ("Stopped early:", "yellow") if code == EXIT_EARLY else ("Error:", "red")
+    err.print(title, style=style, end=" ")
+    err.print(message, markup=False, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,76 @@
+"""The demo: a synthetic account, served on this machine, loaded into a DuckDB file of its own."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pendulum
+
+from ..api.credentials import KeyCredentials
+from ..load.destinations import DATASET, AnyDestination, choose_destination, choose_staging
+from ..load.runner import Load
+from .output import err, out, print_calls_by_campaign
+
+DATABASE = "comagic_demo.duckdb"
+DAYS = 120
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    """What overrides the configuration in a demo.
+
+    Attributes:
+        connection: credentials and endpoint.
+        settings: settings of the source.
+    """
+
+    connection: dict[str, Any]
+    settings: dict[str, Any]
+
+
+@contextmanager
+def serve_demo_account() -> Iterator[DemoAccount]:
+    """Serves a synthetic account on a free port of this machine while its `with` block lasts."""
+    from ..sandbox import SandboxServer, SyntheticAccount
+    from ..sandbox.switches import KEY
+
+    first_day = pendulum.today().date() - pendulum.duration(days=DAYS)
+    with SandboxServer(SyntheticAccount(first_day=first_day)) as sandbox:
+        err.print(f"A synthetic account is served at {sandbox.base_url}", highlight=False)
+        yield DemoAccount(
+            {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url},
+            {"start_date": first_day.isoformat()},
+        )
+
+
+def choose_demo_destination(name: str | None) -> AnyDestination:
+    """Returns the demo's DuckDB file, or the destination by name; never the configured one."""
+    return choose_destination(name, DATABASE)
+
+
+def load_demo(load: Load) -> None:
+    """Runs the demo's pipeline."""
+    pipeline = dlt.pipeline(
+        "comagic_demo",
+        destination=choose_demo_destination(load.destination),
+        staging=choose_staging(load.staging),
+        dataset_name=DATASET,
+    )
+    for source in load.sources(pipeline):
+        pipeline.run(source)
+
+
+def print_next_steps(load: Load) -> None:
+    """Prints a table of the demo's calls, and how to load an account of one's own."""
+    if "calls" in load.names:
+        print_calls_by_campaign(choose_demo_destination(load.destination), DATASET)
+    out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"
+    out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and add your key", highlight=False)
+    out.print(f"  2. {shown} comagic_pipeline.py check", highlight=False)
+    out.print(f"  3. {shown} comagic_pipeline.py", highlight=False)

@@ -1,0 +1,85 @@
+"""Pages of a query, and whether its rows moved while they were read.
+
+Rows are paged by offset. Between two responses calls end, uploads arrive, rows may vanish; then what is at an offset
+shifts, and a row can be skipped or come twice. So each page starts with the last row of the page before, which shows
+any shift.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..api.client import MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
+from ..api.responses import Page
+from ..catalog import Resource
+from ..exceptions import BadResponseError
+from .transform import Row
+
+OVERLAP = 1
+"""Rows of the page before with which a page starts."""
+
+
+def iterate_pages(client: DataApiClient, method: str, **params: Any) -> Iterator[Page]:
+    """Pages through a query by offset until its rows end.
+
+    Args:
+        client: the client.
+        method: a method that returns rows.
+        **params: further parameters of the method.
+
+    Yields:
+        Pages; each but the first starts with the overlap. The last one reaches the total, or has nothing beyond the
+        overlap whatever the total says, or is the last that the API's maximum offset allows.
+    """
+    offset, repeated = 0, 0
+    while True:
+        page = client.page(method, offset, **params)
+        reached, total = offset + len(page.rows), page.total
+        yield page
+        del page  # or two pages would be in memory during the next call
+        if reached - offset <= repeated or reached >= total or offset >= MAX_OFFSET:
+            return
+        offset = min(reached - OVERLAP, MAX_OFFSET)
+        repeated = reached - offset
+
+
+class PageSequence:
+    """The pages of one query, and whether rows moved between them.
+
+    A page has to start with the row that the page before ended with. If it starts with a row not seen yet, rows were
+    skipped; if it repeats more than that one, rows were inserted. Rows that come and go after what was read so far
+    shift nothing and do no harm.
+
+    Attributes:
+        keys: keys of the rows so far.
+        total: rows of the query, as the last page says.
+        is_stable: no row moved so far.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self.keys: set[Any] = set()
+        self.total = 0
+        self.is_stable = True
+        self._resource = resource
+
+    def add(self, page: Page) -> None:
+        """Takes a page in.
+
+        Raises:
+            BadResponseError: a row has no key.
+        """
+        keys = [self._key(row) for row in page.rows]
+        if self.keys:
+            joins = bool(keys) and keys[0] in self.keys
+            repeats = sum(key in self.keys for key in keys)
+            self.is_stable &= joins and repeats <= self._expected_repeats(page)
+        self.keys.update(keys)
+        self.total = page.total
+
+    def _expected_repeats(self, page: Page) -> int:
+        return max(OVERLAP, len(self.keys) + len(page.rows) - MAX_QUERY_ROWS)
+
+    def _key(self, row: Row) -> Any:
+        key = row.get(self._resource.primary_key)
+        if not isinstance(key, str if self._resource.key_of else int):
+            raise BadResponseError(f"{self._resource.method}: a row has no {self._resource.primary_key}: {key!r}.")
+        return key

@@ -1,0 +1,72 @@
+"""What is checked in the destination before a request to the API is made."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import dlt
+
+from ..catalog import Resource
+from ..exceptions import ConfigurationError
+from ..extract.schema import USER_ID
+from .destinations import BIGQUERY, AnyDestination, is_missing_file
+
+
+def check_destination(destination: AnyDestination, dataset_name: str) -> None:
+    """Checks that BigQuery responds, accepts the credentials, and has the dataset where it is configured.
+
+    Raises:
+        ConfigurationError: the dataset is in another location than the configured one.
+        GoogleAPIError: BigQuery's own error, within `destination.bigquery.retry_deadline` (60 seconds).
+    """
+    if destination.destination_type == BIGQUERY:
+        from .bigquery import open_dataset
+
+        with open_dataset(destination, dataset_name) as dataset:
+            dataset.check_location()
+
+
+def check_tables(destination: AnyDestination, dataset_name: str, chosen: Sequence[Resource], has_clients: bool) -> None:
+    """Checks existing tables against what is to be loaded into them.
+
+    dlt adds columns and never looks at the types of existing ones: a load job would fail after everything was read.
+    And rows with a client in their key would be stored beside the same rows without one.
+
+    Args:
+        destination: the destination.
+        dataset_name: the dataset.
+        chosen: what is to be loaded.
+        has_clients: whether several clients of an agency are to be loaded into the same tables.
+
+    Raises:
+        ConfigurationError: in BigQuery, a column has another type, so the table was not created by this pipeline; or a
+            table's rows have a client in their key, and those to be loaded have none, or the other way round.
+    """
+    columns = _existing_columns(destination, dataset_name, chosen)
+    for resource in chosen:
+        if resource.is_agency_level or resource.name not in columns:
+            continue
+        if (USER_ID.name in columns[resource.name]) != has_clients:
+            raise ConfigurationError(
+                f"sources.comagic.user_ids: the table {resource.name} was loaded "
+                f"{'without a client in its key' if has_clients else 'with clients in its key'}. "
+                "Load into another dataset: dataset_name in .dlt/config.toml."
+            )
+
+
+def _existing_columns(
+    destination: AnyDestination, dataset_name: str, chosen: Sequence[Resource]
+) -> Mapping[str, Collection[Any]]:
+    """Columns of existing tables, by table: in BigQuery as they are, elsewhere as the last load left dlt's schema."""
+    if destination.destination_type == BIGQUERY:
+        from .bigquery import open_dataset
+
+        with open_dataset(destination, dataset_name) as tables:
+            found = {resource.name: tables.checked_columns(resource) for resource in chosen}
+        return {name: columns for name, columns in found.items() if columns is not None}
+    if is_missing_file(destination, dataset_name):
+        return {}
+    dataset = dlt.dataset(destination, dataset_name)
+    with dataset.sql_client as client:
+        if not client.has_dataset():
+            return {}
+    return {str(table["name"]): table["columns"] for table in dataset.schema.data_tables()}

@@ -1,0 +1,147 @@
+"""The loop of load packages: a load yields one bounded dlt source after another, until its period is loaded."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+from ..api.client import DataApiClient
+from ..catalog import Dictionary, Report, Resource, resources
+from ..exceptions import ComagicError
+from ..extract.context import Context, list_clients, resources_for_client
+from ..extract.progress import Progress
+from ..extract.resources import make_source, read_entries
+from ..extract.transform import Row
+from ..settings import Settings
+from .packages import finishing_seconds, row_counts, undocumented_columns
+from .preflight import check_destination, check_tables
+from .workdir import exclusive_run, finish_interrupted, reset_if_moved
+
+
+@dataclass
+class Load:
+    """One load: what is to be loaded, and what was. Give each of its `sources` to `pipeline.run`.
+
+    Args:
+        settings: the settings.
+        client: the API's client.
+        names: names of the resources to load.
+        progress: the progress to update.
+        since: local time of the account at which to start, instead of the cursor.
+        until: local time before which to end; None for now.
+        destination: name of the destination; None for the configured one.
+        staging: URL of a bucket to load through; None for the configured one.
+
+    Attributes:
+        tables: rows loaded so far by table.
+        new_columns: columns that the API sent although the catalog does not have them.
+        place: where the rows are.
+        seconds: how long the load took.
+        billed_bytes: bytes that the destination billed; None where it does not report any.
+    """
+
+    settings: Settings
+    client: DataApiClient
+    names: Sequence[str]
+    progress: Progress = field(default_factory=Progress)
+    since: datetime | None = None
+    until: datetime | None = None
+    destination: str | None = None
+    staging: str | None = None
+    tables: Counter[str] = field(default_factory=Counter, init=False)
+    new_columns: list[str] = field(default_factory=list, init=False)
+    place: str = field(default="", init=False)
+    seconds: float = field(default=0.0, init=False)
+    billed_bytes: int | None = field(default=None, init=False)
+    _stack: ExitStack = field(default_factory=ExitStack, init=False)
+
+    def sources(self, pipeline: Pipeline) -> Iterator[DltSource]:
+        """Yields the sources to run, a load package each; the period goes on where the last package ended.
+
+        A `Load` is a context manager; its `with` block keeps other runs out from here on.
+
+        Raises:
+            BusyError: another run is active.
+            ConfigurationError: the destination does not fit what is to be loaded.
+            ApiError: the clients of an agency cannot be listed.
+        """
+        started = time.monotonic()
+        pipeline.runtime_config.intercept_signals = False  # a signal ends the run at once; the next run resumes
+        pipeline.collector = self.progress.collector
+        chosen = [resources()[name] for name in self.names]
+        self._stack.enter_context(exclusive_run(pipeline))
+        check_destination(pipeline.destination, pipeline.dataset_name)
+        check_tables(pipeline.destination, pipeline.dataset_name, chosen, bool(self.settings.user_ids))
+        reset_if_moved(pipeline)
+        finish_interrupted(pipeline, self.progress.report)
+        clients = list_clients(self.client, self.settings)
+        for user_id in clients:
+            context = Context(self.settings, self.client, self.since, self.until, user_id, self.progress)
+            for source in self._client_sources(context, resources_for_client(chosen, user_id, clients)):
+                yield source
+                self._add_package(pipeline)
+        self.seconds = time.monotonic() - started
+        bill: Any = getattr(pipeline.destination, "bill", None)
+        self.billed_bytes = bill.bytes if bill else None
+
+    def raise_error(self) -> None:
+        """Raises what stopped the load, or one resource of it that is not optional; what was read before is loaded.
+
+        Raises:
+            ComagicError: the first of these errors.
+        """
+        if error := self.progress.first_error(self.settings.optional_resources):
+            raise error
+
+    def _client_sources(self, context: Context, chosen: Sequence[Resource]) -> Iterator[DltSource]:
+        """The sources of one account or client: packages for each report, then one for all dictionaries."""
+        for report in chosen:
+            if isinstance(report, Report):
+                name = context.name(report)
+                while not (self.progress.is_complete(name) or self.progress.is_stopped(name)):
+                    yield make_source(context, [report]).with_resources(name)
+        entries: dict[str, list[Row]] = {}
+        readable: list[Resource] = []
+        for dictionary in chosen:
+            if isinstance(dictionary, Dictionary) and not self.progress.is_stopped(context.name(dictionary)):
+                rows = self._read(dictionary, context)
+                if rows is not None:
+                    entries[context.name(dictionary)] = rows
+                    readable.append(dictionary)
+        if entries:
+            yield make_source(context, readable, entries).with_resources(*entries)
+
+    def _read(self, dictionary: Dictionary, context: Context) -> list[Row] | None:
+        """The rows of a dictionary; None if it cannot be read whole, so that its table stays as it was."""
+        name, sync = context.name(dictionary), context.new_sync(dictionary)
+        self.progress.plan(name, sync)
+        try:
+            rows = read_entries(dictionary, context)
+        except ComagicError as error:
+            self.progress.fail(name, error, sync)
+            return None
+        self.progress.finish_dictionary(name, len(rows))
+        return rows
+
+    def _add_package(self, pipeline: Pipeline) -> None:
+        """Adds what the last load package brought, and reserves time for loading the next."""
+        info = pipeline.last_trace and pipeline.last_trace.last_load_info
+        if not info:
+            raise RuntimeError("Give each source to pipeline.run before asking for the next.")
+        info.raise_on_failed_jobs()
+        self.tables += row_counts(pipeline)
+        self.new_columns += undocumented_columns(info)
+        self.place = f"{info.destination_displayable_credentials}, dataset {info.dataset_name}"
+        self.client.deadline.reserve(finishing_seconds(pipeline))
+
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()

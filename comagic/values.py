@@ -1,0 +1,186 @@
+"""Parses and checks the values of settings and options; an error names the one that is wrong."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, tzinfo
+from typing import Any
+from urllib.parse import urlsplit
+
+import pendulum
+from dlt.common.json import json
+from pendulum.tz.exceptions import InvalidTimezone
+
+from .catalog import dictionaries, reports, resources
+from .exceptions import ConfigurationError
+
+ALL_CLIENTS = "all"
+"""The value of `user_ids` that means each client of the agency."""
+TEXT_ONLY = '{"text": "{text}"}'
+"""The default body of a webhook: what Slack, Mattermost, Rocket.Chat and Google Chat take."""
+MAX_MINUTES = 100_000
+"""Longest time limit that is accepted: some ten weeks."""
+
+Check = Callable[[str, Any], Any]
+"""Takes a setting's full name and its value, returns the value to use, or raises ConfigurationError."""
+
+
+def parse_local_time(name: str, value: Any) -> datetime:
+    """Reads a local time: `YYYY-MM-DD` (midnight) or `YYYY-MM-DD HH:MM:SS`, text or a TOML date.
+
+    Args:
+        name: the setting or option to name in an error.
+        value: the value.
+
+    Raises:
+        ConfigurationError: it is not such a date, or has a time zone (times are in the account's).
+    """
+    parsed = None
+    if isinstance(value, date):
+        parsed = datetime(*value.timetuple()[:6]) if getattr(value, "tzinfo", None) is None else None
+    else:
+        for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
+            try:
+                parsed = datetime.strptime(str(value).strip(), form)
+                break
+            except ValueError:
+                continue
+    if parsed is None or not 2000 <= parsed.year <= 2100:
+        raise ConfigurationError(
+            f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, "
+            "in the account's time zone."
+        )
+    return parsed
+
+
+def parse_minutes(name: str, value: Any) -> float:
+    """Reads a positive number of minutes.
+
+    Raises:
+        ConfigurationError: it is not one.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= MAX_MINUTES:
+        raise ConfigurationError(f"{name}: {value!r} is not a number of minutes above 0.")
+    return float(value)
+
+
+def parse_time_zone(name: str, value: str) -> tzinfo:
+    """Reads the IANA name of a time zone.
+
+    Raises:
+        ConfigurationError: there is no such zone.
+    """
+    try:
+        return pendulum.timezone(value)
+    except (InvalidTimezone, ValueError, OSError):
+        raise ConfigurationError(f"{name}: {value!r} is not a time zone; write a name such as Europe/Moscow.") from None
+
+
+def resolve_resources(name: str, names: Iterable[str]) -> list[str]:
+    """Names of resources, each once, with the groups `reports`, `dictionaries` and `all` expanded.
+
+    Args:
+        name: the setting or option to name in an error.
+        names: the names.
+
+    Raises:
+        ConfigurationError: a name is neither a resource nor a group.
+    """
+    groups = {"reports": reports(), "dictionaries": dictionaries(), "all": resources()}
+    found: list[str] = []
+    for wanted in names:
+        if wanted not in resources() and wanted not in groups:
+            raise ConfigurationError(
+                f"{name}: there is no resource {wanted!r}{did_you_mean(wanted, [*resources(), *groups])}; "
+                f"there are: {', '.join(resources())}, and the groups {', '.join(groups)}."
+            )
+        found += groups.get(wanted, [wanted])
+    return list(dict.fromkeys(found))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is closest to a wrong one; empty if none is close."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def whole_number(least: int, most: int) -> Check:
+    """Returns a check for whole numbers within bounds, both included."""
+
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ConfigurationError(f"{name}: {value!r} is not a whole number from {least} to {most}.")
+        return value
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """Returns a check that leaves None alone."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def parse_names(name: str, value: Any) -> tuple[str, ...]:
+    """Reads names from a TOML list, or from text with commas, as in the environment.
+
+    Raises:
+        ConfigurationError: a name is empty.
+    """
+    listed = value.strip("[] ").split(",") if isinstance(value, str) else list(value)
+    names = tuple(str(item).strip(" \"'") for item in listed)
+    if not all(names):
+        raise ConfigurationError(f'{name}: {value!r} is not a list of names (or "all", for fields).')
+    return names
+
+
+def parse_resources(name: str, value: Any) -> tuple[str, ...]:
+    """Reads names of resources and groups; see `resolve_resources`."""
+    return tuple(resolve_resources(name, parse_names(name, value)))
+
+
+def parse_optional_time_zone(name: str, value: Any) -> tzinfo | None:
+    """Reads the IANA name of a time zone; None if there is none."""
+    return parse_time_zone(name, value) if value else None
+
+
+def parse_user_ids(name: str, value: Any) -> tuple[int | str, ...]:
+    """Reads ids of an agency's clients: a list, text with commas, or `all`.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    names = parse_names(name, str(value) if isinstance(value, int) else value) if value else ()
+    if names == (ALL_CLIENTS,):
+        return names
+    if not all(item.isdecimal() for item in names):
+        raise ConfigurationError(f'{name}: {value!r} is neither a list of ids nor "all".')
+    return tuple(dict.fromkeys(int(item) for item in names))
+
+
+def parse_webhook_url(name: str, value: Any) -> str | None:
+    """Checks a webhook's URL.
+
+    Raises:
+        ConfigurationError: it is not an http(s) URL; it is not shown, since it may contain a secret.
+    """
+    if value:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"{name} is not a URL such as https://example.com/hook")
+    return value or None
+
+
+def parse_webhook_body(name: str, value: Any) -> dict[str, Any]:
+    """Reads a webhook's body: a table, or the text of a JSON object.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    body = value
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            raise ConfigurationError(f"{name} is not JSON.") from None
+    if not isinstance(body, dict):
+        raise ConfigurationError(f"{name} is not a JSON object.")
+    return body

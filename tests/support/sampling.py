@@ -1,0 +1,22 @@
+"""Long lists of cases: all of them in `.ci/proofs`, a seeded sample of them in every other run."""
+
+import os
+from collections.abc import Iterable
+from random import Random
+from typing import TypeVar
+
+Case = TypeVar("Case")
+
+ALL_CASES = "ALL_CASES" in os.environ
+"""Whether every case is tested; `.ci/proofs` sets the variable."""
+SEED = os.environ.get("TEST_SEED", "1")
+"""Which sample is tested; `.ci/run` sets a new one each day and prints it."""
+
+
+def sample(cases: Iterable[Case], size: int) -> list[Case]:
+    """Returns a sample of the cases in their order, the same one for the same seed; all of them in `.ci/proofs`."""
+    listed = list(cases)
+    if ALL_CASES or size >= len(listed):
+        return listed
+    chosen = set(Random(SEED).sample(range(len(listed)), size))
+    return [case for place, case in enumerate(listed) if place in chosen]

@@ -1,0 +1,147 @@
+"""Destinations and what a reader finds there: a DuckDB file, and a project of the BigQuery emulator."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+from dlt.extract import DltSource
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from comagic import KeyCredentials
+from comagic.api.client import DataApiClient
+from comagic.api.credentials import Credentials
+from comagic.catalog import resources
+from comagic.extract.context import Context, open_client
+from comagic.extract.progress import Progress
+from comagic.extract.resources import make_source
+from comagic.sandbox import SandboxServer
+from comagic.sandbox.switches import KEY
+from comagic.settings import resolve_settings
+
+DUCKDB_TYPES = {
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "text": "VARCHAR",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "json": "JSON",
+    "date": "DATE",
+}
+"""DuckDB's types of the catalog's."""
+
+
+def sandbox_source(
+    sandbox: SandboxServer,
+    *names: str,
+    credentials: Credentials | None = None,
+    client: DataApiClient | None = None,
+    progress: Progress | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **settings: Any,
+) -> DltSource:
+    """The source of a sandbox's account, with settings by keyword; it loads its period in one load package.
+
+    Args:
+        sandbox: the sandbox.
+        *names: resources to select; default: calls.
+        credentials: default: the sandbox's key.
+        client: a client to share between runs.
+        progress: see `Context`.
+        since: see `Context`.
+        until: see `Context`.
+        **settings: settings of `[sources.comagic]`.
+    """
+    resolved = resolve_settings(**{"load_package_rows": 0, **settings})
+    if client is None:
+        credentials = credentials or KeyCredentials(access_token=KEY)
+        client = open_client(resolved, credentials=credentials, base_url=sandbox.base_url)
+    context = Context(resolved, client, since, until, progress=progress)
+    source = make_source(context, resources().values())
+    return source.with_resources(*names) if names else source
+
+
+class Warehouse:
+    """A DuckDB file, the pipeline that loads into it, and what a reader finds there."""
+
+    def __init__(self, folder: Path, name: str = "comagic") -> None:
+        self.file = folder / f"{name}_pipeline.duckdb"
+        self.pipeline = dlt.pipeline(
+            pipeline_name=name,
+            destination=dlt.destinations.duckdb(str(self.file), supports_transactions=True),
+            dataset_name="comagic",
+            pipelines_dir=str(folder / f"{name}_pipelines"),
+        )
+
+    def load(self, sandbox: SandboxServer, **settings: Any) -> None:
+        """One run of the pipeline; for the keyword arguments see `sandbox_source`."""
+        source = sandbox_source(sandbox, **settings)
+        self.pipeline.run(source, loader_file_format="parquet").raise_on_failed_jobs()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query; times come as UTC."""
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'; SET search_path = 'comagic'")
+            return connection.execute(sql).fetchall()
+
+    def calls(self) -> dict[int, dict[str, Any]]:
+        """The loaded calls by id, lists as lists again, times as UTC."""
+        found = {row["id"]: row for row in self._rows("calls")}
+        by_key = {row["_dlt_id"]: row for row in found.values()}
+        for name in self._lists():
+            for row in found.values():
+                row[name] = []
+            for child in self._rows(f"calls__{name}", "_dlt_list_idx"):
+                parent = by_key[child["_dlt_root_id"]]  # an orphan would be a KeyError
+                item = {key: value for key, value in child.items() if not key.startswith("_dlt")}
+                parent[name].append(item["value"] if list(item) == ["value"] else item)
+        return {key: {n: v for n, v in row.items() if not n.startswith("_dlt")} for key, row in found.items()}
+
+    def _lists(self) -> list[str]:
+        tables = self.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
+        return [name.removeprefix("calls__") for (name,) in tables if name.startswith("calls__")]
+
+    def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
+        columns = self.query(
+            "SELECT column_name FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{table}' ORDER BY ordinal_position"
+        )
+        names = [name for (name,) in columns]
+        listed = ", ".join(f'"{name}"' for name in names)
+        rows = self.query(f"SELECT {listed} FROM {table} ORDER BY {order}")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+class BigQuery(Warehouse):
+    """A project of the emulator of BigQuery, and what a reader finds in it."""
+
+    def __init__(self, host: str, project: str) -> None:
+        self.project = project
+        self.environment = {
+            "BIGQUERY_EMULATOR_HOST": host,
+            "DESTINATION_TYPE": "bigquery",
+            "DESTINATION__BIGQUERY__PROJECT_ID": project,
+            "DATA_WRITER__DISABLE_COMPRESSION": "true",  # the emulator cannot read gzip
+        }
+        self.client = bigquery.Client(project, AnonymousCredentials(), client_options={"api_endpoint": host})  # type: ignore[no-untyped-call]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query; times come as UTC. Unqualified names are nothing to the emulator."""
+        qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.comagic.", sql)
+        return [tuple(row.values()) for row in self.client.query_and_wait(qualified)]
+
+    def statements(self) -> list[str]:
+        """All that was asked of the project, the oldest first."""
+        return [job.query for job in self.client.list_jobs() if job.job_type == "query"][::-1]
+
+    def _lists(self) -> list[str]:
+        names = [table.table_id for table in self.client.list_tables("comagic")]
+        return [name.removeprefix("calls__") for name in names if name.startswith("calls__")]
+
+    def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
+        found = self.client.query_and_wait(f"SELECT * FROM `{self.project}`.comagic.{table} ORDER BY {order}")
+        return [dict(row.items()) for row in found]
