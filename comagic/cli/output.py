@@ -105,11 +105,13 @@ def _print_sync(name: str, sync: Sync) -> None:
             entries = "1 entry" if sync.rows == 1 else f"{sync.rows:,} entries"
             out.print(f"[bold]{name}[/bold]: read whole, {entries}", highlight=False)
         return
+    if sync.error and sync.end <= sync.start:  # it stopped before its period was known
+        return
     period = f"{sync.start:{API_TIME}} up to {sync.end:{API_TIME}}" if sync.end > sync.start else "nothing to load"
     out.print(f"\n[bold]{name}[/bold]: {period}, account's time ({sync.finished} windows)", highlight=False)
     if sync.is_resumed:
         out.print("An earlier load of this period had stopped; this one resumed it.")
-    if sync.end > sync.start and not sync.is_complete:
+    if not sync.is_complete:
         out.print(
             f"[yellow]Not finished:[/yellow] loaded up to {sync.position:{API_TIME}}, "
             f"{sync.planned - sync.finished} windows are left.",

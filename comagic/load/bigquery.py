@@ -13,6 +13,8 @@ from typing import Any
 import dlt
 from dlt.common import logger
 from dlt.common.configuration.specs import GcpServiceAccountCredentials
+from dlt.common.destination import Destination
+from dlt.common.destination.reference import DestinationReference
 from dlt.destinations.impl.bigquery.bigquery import BigQueryClient
 from dlt.destinations.impl.bigquery.sql_client import BigQuerySqlClient
 from google.api_core.exceptions import GoogleAPIError, NotFound
@@ -21,7 +23,6 @@ from google.cloud.bigquery import DEFAULT_RETRY
 
 from ..catalog import LIST, OBJECT, Resource
 from ..exceptions import ConfigurationError
-from .destinations import BIGQUERY, REPLACE, AnyDestination
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Environment variable that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
@@ -72,7 +73,7 @@ class BilledBigQuery(dlt.destinations.bigquery):
     @property
     def destination_type(self) -> str:
         """dlt's own, by which pipelines and their states know it."""
-        return BIGQUERY
+        return DestinationReference.normalize_type("bigquery")
 
     @property
     def client_class(self) -> type[BigQueryClient]:
@@ -107,10 +108,11 @@ class BilledBigQuery(dlt.destinations.bigquery):
         return Client
 
 
-def make_bigquery(task: str = "") -> BilledBigQuery:
+def make_bigquery(replace_strategy: str, task: str = "") -> BilledBigQuery:
     """Returns the destination.
 
     Args:
+        replace_strategy: dlt's name of how a dictionary is replaced.
         task: name of one of several parallel tasks, each with its own staging dataset.
 
     Raises:
@@ -118,7 +120,7 @@ def make_bigquery(task: str = "") -> BilledBigQuery:
     """
     staging = {"staging_dataset_name_layout": f"%s_staging_{task}"} if task else {}
     credentials = _emulator_credentials() if EMULATOR in os.environ else None
-    return BilledBigQuery(credentials, replace_strategy=REPLACE, **staging)
+    return BilledBigQuery(credentials, replace_strategy=replace_strategy, **staging)
 
 
 def _emulator_credentials() -> GcpServiceAccountCredentials:
@@ -204,7 +206,7 @@ class BigQueryDataset:
 
 
 @contextmanager
-def open_dataset(destination: AnyDestination, dataset_name: str) -> Iterator[BigQueryDataset]:
+def open_dataset(destination: Destination[Any, Any], dataset_name: str) -> Iterator[BigQueryDataset]:
     """Connects to a dataset for metadata requests, without dlt's schema: reading it would be a query."""
     client: Any = destination.client(dlt.Schema("comagic"), destination.spec()._bind_dataset_name(dataset_name))
     with client:

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.destination.reference import DestinationReference
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 AnyDestination = Destination[Any, Any]
@@ -13,7 +14,8 @@ DATABASE = "comagic_pipeline.duckdb"
 DATASET = "comagic"
 
 BIGQUERY = "dlt.destinations.bigquery"
-"""dlt's type of the BigQuery destination."""
+DUCKDB = "dlt.destinations.duckdb"
+"""dlt's types of destinations."""
 
 REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
@@ -34,11 +36,11 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
     """
     configured: Any = None if database else dlt.config.get("destination_type")
     chosen = str(name or configured or "duckdb")
-    if chosen in ("bigquery", BIGQUERY):
+    if DestinationReference.normalize_type(chosen) == BIGQUERY:
         from .bigquery import make_bigquery  # Google's client takes its time to import
 
-        return make_bigquery(task)
-    if chosen.split(".")[-1] != "duckdb":
+        return make_bigquery(REPLACE, task)
+    if DestinationReference.normalize_type(chosen) != DUCKDB:
         return cast(AnyDestination, Destination.from_reference(chosen))
     options: dict[str, Any] = {
         "supports_transactions": True,  # or a merge is several commits, and a reader in between sees half of it

@@ -5,7 +5,7 @@ data "archive_file" "source" {
   source_dir  = "${path.module}/../.."
   output_path = "${path.module}/.terraform/source.zip"
   excludes = [
-    ".ci/**", ".git/**", ".github/**", ".venv/**", "deploy/**", "tests/**",
+    ".ci/**", ".git/**", ".github/**", ".venv/**", "deploy/**", "docs/**", "tests/**",
     ".dlt/secrets.toml", "**/*.duckdb", "**/*.duckdb.wal", "**/__pycache__/**", "**/.*_cache/**", ".hypothesis/**",
   ]
 }
