@@ -6,8 +6,10 @@
     │   ├── OverloadedError         retry   HTTP 408, 425, 429 or 5xx; honours Retry-After
     │   └── StatusError             stop    any other HTTP status but 200, redirects included
     ├── BadResponseError            retry   HTML, an empty or truncated body, a wrong id, no data, no total
+    ├── MalformedResponseError      stop    JSON with an error in its middle, which nobody can read
     ├── WindowTooDenseError         stop    more calls in one second than the API can return
     ├── BusyError                   stop    another run of the same pipeline is active on this machine
+    ├── IncompleteError             stop    several resources failed, or rows were rejected; all else is loaded
     ├── DeadlineError               stop    the time limit of the run is reached; exit code 75
     └── ApiError                    stop    the API returned an error, including unknown mnemonics
         ├── InternalError           retry   transient server error
@@ -100,12 +102,20 @@ class BadResponseError(ComagicError):
     action = Action.RETRY
 
 
+class MalformedResponseError(ComagicError):
+    """A response that is JSON up to some position; reading it again would not help."""
+
+
 class WindowTooDenseError(ComagicError):
     """One second holds more rows than the API can return; nothing was skipped, the load stops."""
 
 
 class BusyError(ComagicError):
     """Another run of the same pipeline is active on this machine; nothing was loaded."""
+
+
+class IncompleteError(ComagicError):
+    """Several resources failed, or rows were rejected; everything else is loaded."""
 
 
 class DeadlineError(ComagicError):
@@ -272,8 +282,8 @@ class RequestError(ApiError):
 
 
 CONCERNS_ALL = (
-    UnreachableError,
     DeadlineError,
+    ConfigurationError,
     LimitExceededError,
     WrongLoginError,
     TokenInvalidError,

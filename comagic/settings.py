@@ -181,7 +181,8 @@ class NotificationSettings(_Checked):
     )
     webhook_body: Any = _setting(
         TEXT_ONLY,
-        "JSON to POST: a table, or the text of an object; `{text}`, `{outcome}` (failed, stopped early, succeeded) and "
+        "JSON to POST: a table, or the text of an object; `{text}`, `{outcome}` (failed, stopped early, succeeded with "
+        "warnings, succeeded) and "
         "`{pipeline}` are replaced",
         parse_webhook_body,
     )

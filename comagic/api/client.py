@@ -85,6 +85,7 @@ class DataApiClient:
         base_url: the brand's endpoint.
         user_id: id of a client of an agency, sent with every call; only for agency logins.
         deadline: the time limit, and how to wait; by default no limit.
+        usage: where calls are counted.
 
     Attributes:
         usage: what was requested so far, and what is left of the quotas.
@@ -100,11 +101,12 @@ class DataApiClient:
         base_url: str = BASE_URL,
         user_id: int | None = None,
         deadline: Deadline | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         if not (credentials.access_token if isinstance(credentials, KeyCredentials) else credentials.login):
             raise ConfigurationError(NO_CREDENTIALS)
-        self.usage = Usage()
+        self.usage = usage or Usage()
         self.deadline = deadline or Deadline()
         self._user_id = user_id
         self._limiter = RateLimiter(self.usage, self.deadline)
@@ -199,11 +201,12 @@ class DataApiClient:
         request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
         logger.debug(f"Data API call {request_id}: {method}")
         body = self._post(method, json.dumpb(request))
-        response = decode(method, body)
+        response, repairs = decode(method, body)
         if "error" in response:
-            response = decode(method, self._without_secrets(body))
+            response, _ = decode(method, self._without_secrets(body))
         self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
         self._limiter.note(parse_limits(response))
+        self.usage.repairs += repairs
         return parse(method, parse_result(method, response, request_id))
 
     def _without_secrets(self, body: bytes) -> bytes:
@@ -243,6 +246,7 @@ class DataApiClient:
                 f"{method}: {self.base_url} returned HTTP {response.status_code}, which the API never does. "
                 "Check sources.comagic.base_url."
             )
+        self.usage.note_clock(response.headers.get("Date"))
         return response.content
 
     def _pause(self, state: RetryCallState) -> float:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .deadline import Deadline
@@ -20,11 +22,23 @@ class Usage:
         calls: completed calls by method, errors included.
         seconds: time spent waiting for the API: on the wire, between attempts, for the minute's quota.
         limits: the last `metadata.limits` seen: what is left of the day's and the minute's quota.
+        clock_difference: by how many seconds the server's clock is ahead of this machine's.
+        repairs: characters and numbers in responses that JSON does not allow, and that were replaced.
     """
 
     calls: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     limits: Mapping[str, Any] = field(default_factory=dict)
+    repairs: int = 0
+    clock_difference: float = 0.0
+
+    def note_clock(self, date: str | None) -> None:
+        """Takes the header `Date` of a response."""
+        try:
+            server = parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        self.clock_difference = (server - datetime.now(UTC)).total_seconds()
 
     @property
     def total(self) -> int:

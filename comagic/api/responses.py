@@ -4,16 +4,20 @@ A response that merely looks empty is how loaders of this API lose rows silently
 Shapes: the vendor's manual of the Data API v2.0.
 """
 
-from collections.abc import Mapping
+import json as standard_json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from dlt.common.json import json
 
-from ..exceptions import BadResponseError, api_error
+from ..exceptions import BadResponseError, MalformedResponseError, api_error
 
 Result = Mapping[str, Any]
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair, or a byte that is not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +48,70 @@ class Page:
     total: int
 
 
-def decode(method: str, body: bytes) -> dict[str, Any]:
-    """Returns the JSON-RPC object of a response body.
+BIG_INTEGER = re.compile(rb"[:\[,]\s*-?\d{19}")
+"""A number that may exceed 64 bits; the fast parser would round it to a double."""
+
+
+def decode(method: str, body: bytes) -> tuple[dict[str, Any], int]:
+    """Returns the JSON-RPC object of a response body, and the number of repairs that reading it took.
+
+    What JSON does not allow is read leniently: half a surrogate pair and bytes that are not UTF-8 become U+FFFD, NaN
+    and infinity null.
 
     Raises:
-        BadResponseError: it is not one: HTML, a truncated response, nothing.
+        BadResponseError: it is not JSON at all: HTML, a truncated response, nothing.
+        MalformedResponseError: it is JSON up to some position; reading it again would not help.
     """
+    repairs = 0
     try:
-        response = json.loadb(body)
+        response = standard_json.loads(body) if BIG_INTEGER.search(body) else json.loadb(body)
     except ValueError:
+        response, repairs = _decode_leniently(method, body)
+    if not isinstance(response, dict):
+        raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
+    return response, repairs
+
+
+def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
+    repairs = 0
+
+    def replace(_: object) -> str:
+        nonlocal repairs
+        repairs += 1
+        return "\ufffd"
+
+    def constant(_: str) -> None:
+        nonlocal repairs
+        repairs += 1
+
+    text = body.decode("utf-8", "surrogateescape")
+    try:
+        response = standard_json.loads(text, parse_constant=constant, strict=False)
+    except (ValueError, RecursionError) as error:
+        position = getattr(error, "pos", 0)
+        stripped = text.strip()
+        if stripped.startswith("{") and stripped.endswith("}"):
+            raise MalformedResponseError(
+                f"{method}: the response is not JSON at character {position} of {len(text)}: "
+                f"{text[max(position - 20, 0) : position + 20]!r}. Report it to the vendor, and load around it with "
+                "--since and --until."
+            ) from None
         raise BadResponseError(
             f"{method}: the response is not JSON ({len(body)} bytes, starting with {body[:40]!r}). "
             "Check sources.comagic.base_url; if it is right, the service is down: run again later."
         ) from None
-    if not isinstance(response, dict):
-        raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
-    return response
+    return _map_texts(response, lambda part: SURROGATE.sub(replace, part)), repairs
+
+
+def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with all its texts changed, names included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_map_texts(item, change) for item in value]
+    if isinstance(value, dict):
+        return {change(name): _map_texts(item, change) for name, item in value.items()}
+    return value
 
 
 def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> Result:
@@ -92,21 +144,6 @@ def parse_page(method: str, result: Result) -> Page:
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
         raise BadResponseError(f"{method}: the response has no row count (metadata.total_items).")
     return Page(rows, total)
-
-
-def parse_local_time(method: str, row: Mapping[str, Any], name: str) -> datetime:
-    """Returns the local time in a field of a row, or of an object in one of its lists; midnight for a day.
-
-    Raises:
-        BadResponseError: it is missing, or neither `YYYY-MM-DD HH:MM:SS` nor `YYYY-MM-DD`.
-    """
-    text = row.get(name)
-    try:
-        if isinstance(text, str) and len(text) in (len("YYYY-MM-DD HH:MM:SS"), len("YYYY-MM-DD")):
-            return datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    raise BadResponseError(f"{method}: {name} is {text!r}, not YYYY-MM-DD HH:MM:SS (row {row.get('id')!r}).")
 
 
 def parse_account(method: str, result: Result) -> Account:

@@ -13,6 +13,7 @@ from click_default_group import DefaultGroup
 from dlt.common.exceptions import SignalReceivedException
 
 from ..api.deadline import Deadline
+from ..api.rate_limit import Usage
 from ..catalog import reports, resources
 from ..extract.context import open_client
 from ..extract.progress import Progress
@@ -30,7 +31,7 @@ from . import demo as demos
 from .check import check_access
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from .notifications import configured_notifier, notify_outcome
-from .output import err, out, print_freshness, print_summary, summary_line
+from .output import err, out, print_freshness, print_summary, summary_line, warnings
 from .progress_bar import ProgressBar
 
 SPANS = ("day", "minute")
@@ -146,14 +147,19 @@ def load(
         run = demos.load_demo
     progress = Progress()
     with ExitStack() as stack:
-        stack.enter_context(notify_outcome(configured_notifier(), lambda: summary_line(progress), err))
+        usage = Usage()
+        stack.enter_context(
+            notify_outcome(
+                configured_notifier(), lambda: summary_line(progress), lambda: warnings(progress, usage), err
+            )
+        )
         account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
         settings = resolve_settings(**account.settings)
         chosen = requested or list(settings.resources)
         if task_index > 0:  # dictionaries have no period to share
             chosen = [name for name in chosen if name in reports()]
         limit = parse_minutes("--max-minutes", max_minutes) if max_minutes is not None else settings.max_minutes
-        client = open_client(settings, Deadline(limit), **account.connection)
+        client = open_client(settings, Deadline(limit), usage, **account.connection)
         plan = Load(settings, client, chosen, progress, start, end, destination, staging)
         run_load(plan, run)
         print_summary(plan)
@@ -182,7 +188,7 @@ def run_load(plan: Load, run: RunLoad) -> None:
     "names",
     metavar="NAME",
     multiple=True,
-    help="What --max-age-hours applies to, as for load; reports only.",
+    help="What --max-age-hours applies to, as for load.",
 )
 @demo_option
 def status(destination: str | None, max_age_hours: float | None, names: tuple[str, ...], is_demo: bool) -> None:
@@ -190,8 +196,7 @@ def status(destination: str | None, max_age_hours: float | None, names: tuple[st
 
     It queries the destination and nothing else, so it works on any machine that can read it.
     """
-    chosen = resolve_resources("--resource", names) or list(resolve_settings().resources)
-    wanted = [name for name in chosen if name in reports()]
+    wanted = resolve_resources("--resource", names) or list(resolve_settings().resources)
     if not print_freshness(read_freshness(*_target(destination, is_demo)), max_age_hours, wanted):
         sys.exit(EXIT_FAILED)
 

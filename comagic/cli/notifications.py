@@ -1,6 +1,6 @@
 """Notifies about a failed run, or about every run if configured: Slack by dlt's hook, others by webhook."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ class Notifier:
         """Sends a message; never raises, so that a failing notifier hides nothing.
 
         Args:
-            outcome: `failed`, `stopped early` or `succeeded`.
+            outcome: `failed`, `stopped early`, `succeeded with warnings` or `succeeded`.
             text: the message.
 
         Returns:
@@ -72,17 +72,20 @@ def configured_notifier() -> Notifier:
 
 
 @contextmanager
-def notify_outcome(notifier: Notifier, summary: Callable[[], str], console: Console) -> Iterator[None]:
+def notify_outcome(
+    notifier: Notifier, summary: Callable[[], str], warnings: Callable[[], Sequence[str]], console: Console
+) -> Iterator[None]:
     """Notifies how the `with` block ended; not about an interruption, which somebody wanted.
 
     Args:
         notifier: the notifier.
         summary: returns the run in one line.
+        warnings: returns what the run noticed; a successful run with warnings is always reported.
         console: where warnings about the notifier itself go.
     """
 
     def send(outcome: str, text: str) -> None:
-        message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, summary())))
+        message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, *warnings(), summary())))
         for warning in notifier.send(outcome, message):
             console.print(f"Warning: {warning}", style="yellow", highlight=False)
 
@@ -95,7 +98,9 @@ def notify_outcome(notifier: Notifier, summary: Callable[[], str], console: Cons
         elif code not in (EXIT_EARLY, EXIT_INTERRUPTED):
             send("failed", explain(error) or type(error).__name__)
         raise
-    if notifier.on_success:
+    if warnings():
+        send("succeeded with warnings", "")
+    elif notifier.on_success:
         send("succeeded", "")
 
 

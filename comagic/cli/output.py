@@ -1,6 +1,7 @@
 """What a user reads after a load or from `status`."""
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dlt
@@ -31,6 +32,10 @@ LIMIT 12
 """Works in DuckDB and BigQuery."""
 
 MAX_DIFFERENCES = 5
+MAX_CLOCK_DIFFERENCE = 60.0
+"""Seconds by which the clocks of this machine and the API may differ."""
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""By how much the clocks of two machines may differ."""
 
 
 def print_summary(load: Load) -> None:
@@ -38,10 +43,11 @@ def print_summary(load: Load) -> None:
     for name, sync in load.progress.syncs.items():
         _print_sync(name, sync)
     _print_tables(load)
-    out.print(
-        f"{load.client.usage.total} API calls{_quota_left(load.client.usage)}, {load.seconds:.1f} s.", highlight=False
-    )
-    _print_differences(load.progress)
+    usage = load.client.usage
+    out.print(f"{usage.total} API calls{_quota_left(usage)}, {load.seconds:.1f} s.", highlight=False)
+    for warning in warnings(load.progress, usage):
+        out.print("[yellow]Warning:[/yellow] ", end="")
+        out.print(warning, markup=False, highlight=False)
     if load.billed_bytes is not None:
         out.print(f"BigQuery bills the run's queries as {load.billed_bytes / 2**30:,.2f} GiB.", highlight=False)
     for column in load.new_columns:
@@ -50,6 +56,38 @@ def print_summary(load: Load) -> None:
             highlight=False,
         )
     _print_skipped(load.progress, load.settings.optional_resources)
+
+
+def warnings(progress: Progress, usage: Usage) -> list[str]:
+    """What a load noticed and loaded all the same, for the summary and notifications."""
+    found = list(progress.warnings)
+    differences = progress.differences
+    for result in differences[:MAX_DIFFERENCES]:
+        found.append(
+            f"{result.resource} {result.window}: the API announced {result.announced:,} rows and sent "
+            f"{result.received:,}. Load the period again with --since and --until to see whether that changes."
+        )
+    if len(differences) > MAX_DIFFERENCES:
+        found.append(f"{len(differences) - MAX_DIFFERENCES} more windows with a difference.")
+    for name, sync in progress.syncs.items():
+        counts = (
+            [f"{sync.rejected:,} rows without a key or time are in the table rejected_rows"] if sync.rejected else []
+        )
+        if sync.misfits:
+            counts.append(f"{sync.misfits:,} values do not fit their column and are in columns named field__v_text")
+        if counts:
+            found.append(f"{name}: {', '.join(counts)}: {'; '.join(sync.problems)}.")
+    if abs(usage.clock_difference) > MAX_CLOCK_DIFFERENCE:
+        found.append(
+            f"The API's clock differs from this machine's by {usage.clock_difference:+,.0f} seconds. Set this "
+            "machine's clock: the period of a load ends at its present time."
+        )
+    if usage.repairs:
+        found.append(
+            f"{usage.repairs:,} characters or numbers in responses are not valid JSON; they were replaced by U+FFFD or "
+            "null."
+        )
+    return found
 
 
 def summary_line(progress: Progress) -> str:
@@ -76,14 +114,23 @@ def print_freshness(found: Sequence[Freshness], max_age_hours: float | None, wan
         out.print(f"[bold]{name}[/bold]: never loaded", highlight=False)
         is_fresh &= max_age_hours is None
     for report in found:
-        hours = report.age.total_seconds() / 3600 if report.age else None
-        is_wanted = report.resource in wanted and max_age_hours is not None
-        is_old = is_wanted and (hours is None or hours > (max_age_hours or 0))
-        is_fresh &= not is_old
-        _print_report(report, hours)
-        if is_old:
-            out.print(f"  [red]older than {max_age_hours:g} hours[/red]", highlight=False)
+        _print_report(report)
+        problem = _staleness(report, max_age_hours) if report.resource in wanted else ""
+        if problem:
+            out.print(f"  [red]{problem}[/red]", highlight=False)
+            is_fresh = False
     return is_fresh
+
+
+def _staleness(report: Freshness, max_age_hours: float | None) -> str:
+    """Why a resource is not fresh; empty if it is. Data from the future is never fresh: a clock is wrong."""
+    if max_age_hours is None:
+        return ""
+    if report.age is None:
+        return "no incremental run yet"
+    if report.age < -CLOCK_TOLERANCE:
+        return "loaded up to a time in the future: the clock of this machine, or of the one that loaded, is wrong"
+    return f"older than {max_age_hours:g} hours" if report.age > timedelta(hours=max_age_hours) else ""
 
 
 def print_calls_by_campaign(destination: AnyDestination, dataset_name: str) -> None:
@@ -132,23 +179,6 @@ def _print_tables(load: Load) -> None:
     out.print(f"in {load.place}", markup=False, highlight=False)
 
 
-def _print_differences(progress: Progress) -> None:
-    """Warns of windows for which the API announced another number of rows than it sent."""
-    differences = progress.differences
-    for result in differences[:MAX_DIFFERENCES]:
-        out.print(
-            f"[yellow]Warning:[/yellow] {result.resource} {result.window}: the API announced {result.announced:,} rows "
-            f"and sent {result.received:,}. Load the period again with --since and --until to see whether that "
-            "changes.",
-            highlight=False,
-        )
-    if len(differences) > MAX_DIFFERENCES:
-        out.print(
-            f"[yellow]Warning:[/yellow] {len(differences) - MAX_DIFFERENCES} more windows with a difference.",
-            highlight=False,
-        )
-
-
 def _print_skipped(progress: Progress, optional: Collection[str]) -> None:
     """Reports what was not loaded while the rest was: a permission or component is missing, or a client has errors."""
     for name, sync in progress.syncs.items():
@@ -158,17 +188,19 @@ def _print_skipped(progress: Progress, optional: Collection[str]) -> None:
             out.print(str(sync.error), markup=False, highlight=False)
 
 
-def _print_report(report: Freshness, hours: float | None) -> None:
+def _print_report(report: Freshness) -> None:
     client = "" if report.user_id is None else f" of client {report.user_id}"
-    up_to = (
-        "no incremental run yet"
-        if report.loaded_up_to is None
-        else f"loaded up to {report.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago"
-    )
+    up_to = "no incremental run yet"
+    if report.loaded_up_to and report.age is not None:
+        hours = report.age.total_seconds() / 3600
+        up_to = f"loaded up to {report.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago"
     out.print(f"[bold]{report.resource}[/bold]{client}: {up_to}; {report.rows:,} rows", highlight=False)
-    result = "reached its end" if report.is_complete else "stopped before its end"
-    missing = f", {report.missing:,} announced rows of its last window are missing" if report.missing > 0 else ""
-    out.print(f"  last run: read at {report.last_read_at:{API_TIME}} UTC, {result}{missing}", highlight=False)
+    notes = ["reached its end" if report.is_complete else "stopped before its end"]
+    if report.missing > 0:
+        notes.append(f"{report.missing:,} announced rows of its last window are missing")
+    if report.rejected:
+        notes.append(f"{report.rejected:,} rows of its last window were rejected")
+    out.print(f"  last run: read at {report.last_read_at:{API_TIME}} UTC, {', '.join(notes)}", highlight=False)
 
 
 def _quota_left(usage: Usage) -> str:

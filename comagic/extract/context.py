@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api.client import DataApiClient
 from ..api.deadline import Deadline
+from ..api.rate_limit import Usage
 from ..catalog import Dictionary, Resource, dictionaries
 from ..exceptions import ConfigurationError
 from ..settings import SOURCE_SECTION, Settings, resolve_connection
@@ -93,7 +94,6 @@ class Context:
             *(now, now, now),
             planned=1,
             is_dictionary=isinstance(resource, Dictionary),
-            is_of_client=self.user_id is not None,
         )
 
     def zone(self) -> tzinfo:
@@ -108,12 +108,15 @@ class Context:
         return parse_time_zone("get.account.timezone", self.client.account(self.user_id).timezone)
 
 
-def open_client(settings: Settings, deadline: Deadline | None = None, **connection: Any) -> DataApiClient:
+def open_client(
+    settings: Settings, deadline: Deadline | None = None, usage: Usage | None = None, **connection: Any
+) -> DataApiClient:
     """Returns a client with the configured credentials.
 
     Args:
         settings: the settings.
         deadline: the time limit of the run that uses the client.
+        usage: where calls are counted.
         **connection: values that override the configured ones: `credentials`, `base_url`.
 
     Raises:
@@ -121,7 +124,7 @@ def open_client(settings: Settings, deadline: Deadline | None = None, **connecti
         ConfigurationError: the endpoint is not acceptable.
     """
     configured = resolve_connection(**connection)
-    return DataApiClient(configured.credentials, configured.base_url, settings.user_id, deadline)
+    return DataApiClient(configured.credentials, configured.base_url, settings.user_id, deadline, usage)
 
 
 def resources_for_client(
@@ -140,7 +143,7 @@ def list_clients(client: DataApiClient, settings: Settings) -> list[int | None]:
     """
     if settings.user_ids != (ALL_CLIENTS,):
         return list(settings.user_ids) or [None]
-    found = [entry["id"] for entry in read_dictionary(client, dictionaries()["customer_users"], ["id"])]
+    found = [entry["id"] for entry in read_dictionary(client, dictionaries()["customer_users"], ["id"]).rows]
     if not found:
         raise ConfigurationError(f'{SOURCE_SECTION}.user_ids: it is "all", and get.customer_users lists no clients.')
     return sorted(found)

@@ -4,6 +4,7 @@ It proves completeness in SQL: for each window the rows that the API announced, 
 handed to the report's table, where they can be counted. `status` reads it, too.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -13,17 +14,19 @@ from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta
 
 from ..catalog import Field
-from .reader import WindowResult
+from .reader import DictionaryResult, WindowResult
+from .rows import RejectedRow
 from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
+from .transform import Misfit
 from .windows import to_utc
 
 TABLE = "load_windows"
 
-DESCRIPTION = "One row per window of time read from the API; _dlt_load_id is its load package."
+DESCRIPTION = "One row per window of time, or dictionary, read from the API; _dlt_load_id is its load package."
 
 FIELDS = (
     Field("resource", "text", "Name of the resource that was read, and of its table."),
-    Field("window_start", "timestamp", "First instant of the window."),
+    Field("window_start", "timestamp", "First instant of the window; null for a dictionary."),
     Field("window_end", "timestamp", "First instant after the window."),
     Field("user_id", "bigint", "Client of the agency, where several are loaded; else null."),
     Field("site_id", "bigint", "Site that was requested, where a report is read site by site; else null."),
@@ -32,19 +35,31 @@ FIELDS = (
         "rows_received", "bigint", "Different rows received for that request; fewer than announced: some are missing."
     ),
     Field("rows_loaded", "bigint", "Rows of the window itself, each handed once to the resource's table."),
+    Field("rows_rejected", "bigint", "Rows without a key or time; they are in rejected_rows."),
+    Field("values_not_converted", "bigint", "Values that do not fit their column; they are in columns named __v_text."),
+    Field("problems", "text", "The first of these rows and values, with field and id."),
     Field("requests", "bigint", "API calls that the window took."),
     Field("read_at", "timestamp", "When the window had been read."),
     Field("read_seconds", "double", "Seconds that reading it took."),
-    Field("period_end", "timestamp", "End of the period that the run was to load; equal to window_end: it got there."),
+    Field("loaded_up_to", "timestamp", "Instant up to which all is loaded, other sites included."),
+    Field(
+        "period_end", "timestamp", "End of the period that the run was to load; equal to loaded_up_to if it got there."
+    ),
     Field("is_incremental", "bool", "True for an incremental run; false for one with --since."),
 )
 
 
-def load_window(result: WindowResult, period_end: datetime, is_incremental: bool, zone: tzinfo) -> DataItemWithMeta:
+MAX_PROBLEMS = 5
+
+
+def load_window(
+    result: WindowResult, misfits: Sequence[Misfit], period_end: datetime, is_incremental: bool, zone: tzinfo
+) -> DataItemWithMeta:
     """The row of a finished window, marked for its table.
 
     Args:
         result: the window.
+        misfits: values of the window that do not fit their columns.
         period_end: local time at which the period ends.
         is_incremental: whether the run is incremental.
         zone: the account's time zone.
@@ -57,13 +72,53 @@ def load_window(result: WindowResult, period_end: datetime, is_incremental: bool
         "rows_announced": result.announced,
         "rows_received": result.received,
         "rows_loaded": result.loaded,
+        **_problems(result.rejected, misfits),
         "requests": result.requests,
         "read_at": pendulum.now("UTC"),
         "read_seconds": round(result.seconds, 3),
+        "loaded_up_to": to_utc(result.reached, zone),
         "period_end": to_utc(period_end, zone),
         "is_incremental": is_incremental,
     }
     return dlt.mark.with_table_name(row, TABLE)
+
+
+def load_dictionary(resource: str, result: DictionaryResult, misfits: Sequence[Misfit]) -> DataItemWithMeta:
+    """The row of a dictionary that was read whole, marked for its table.
+
+    Args:
+        resource: name of the dictionary.
+        result: its entries.
+        misfits: values that do not fit their columns.
+    """
+    row: dict[str, Any] = {
+        "resource": resource,
+        **result.parameters,
+        "rows_announced": result.received,
+        "rows_received": result.received,
+        "rows_loaded": len(result.rows),
+        **_problems(result.rejected, misfits),
+        "requests": result.requests,
+        "read_at": result.read_at,
+        "read_seconds": round(result.seconds, 3),
+        "loaded_up_to": result.read_at,
+        "period_end": result.read_at,
+        "is_incremental": True,
+    }
+    return dlt.mark.with_table_name(row, TABLE)
+
+
+def describe_problems(rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> list[str]:
+    """The first rows that were rejected and values that do not fit, in words."""
+    return [*(row.reason for row in rejected), *map(str, misfits)][:MAX_PROBLEMS]
+
+
+def _problems(rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> dict[str, Any]:
+    return {
+        "rows_rejected": len(rejected),
+        "values_not_converted": len(misfits),
+        "problems": "; ".join(describe_problems(rejected, misfits)) or None,
+    }
 
 
 def declare_load_windows(resource: DltResource) -> None:

@@ -5,14 +5,11 @@ shifts, and a row can be skipped or come twice. So each page starts with the las
 any shift.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..api.client import MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
 from ..api.responses import Page
-from ..catalog import Resource
-from ..exceptions import BadResponseError
-from .transform import Row
 
 OVERLAP = 1
 """Rows of the page before with which a page starts."""
@@ -55,31 +52,21 @@ class PageSequence:
         is_stable: no row moved so far.
     """
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self) -> None:
         self.keys: set[Any] = set()
         self.total = 0
         self.is_stable = True
-        self._resource = resource
 
-    def add(self, page: Page) -> None:
+    def add(self, keys: Sequence[Any], total: int) -> None:
         """Takes a page in.
 
-        Raises:
-            BadResponseError: a row has no key.
+        Args:
+            keys: keys of its rows, in their order.
+            total: rows of the query, as the page says.
         """
-        keys = [self._key(row) for row in page.rows]
         if self.keys:
             joins = bool(keys) and keys[0] in self.keys
             repeats = sum(key in self.keys for key in keys)
-            self.is_stable &= joins and repeats <= self._expected_repeats(page)
+            self.is_stable &= joins and repeats <= max(OVERLAP, len(self.keys) + len(keys) - MAX_QUERY_ROWS)
         self.keys.update(keys)
-        self.total = page.total
-
-    def _expected_repeats(self, page: Page) -> int:
-        return max(OVERLAP, len(self.keys) + len(page.rows) - MAX_QUERY_ROWS)
-
-    def _key(self, row: Row) -> Any:
-        key = row.get(self._resource.primary_key)
-        if not isinstance(key, str if self._resource.key_of else int):
-            raise BadResponseError(f"{self._resource.method}: a row has no {self._resource.primary_key}: {key!r}.")
-        return key
+        self.total = total

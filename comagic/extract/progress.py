@@ -1,14 +1,17 @@
 """What a load has read so far: the state of each resource's sync, reported to a dlt collector."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 
-from ..exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError
-from .reader import WindowResult
+from ..exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError, UnreachableError
+from .load_windows import MAX_PROBLEMS, describe_problems
+from .reader import DictionaryResult, WindowResult
+from .rows import RejectedRow
+from .transform import Misfit
 
 WINDOWS = "windows"
 """Label of the collector's counter of windows."""
@@ -30,10 +33,12 @@ class Sync:
         planned: windows of the whole sync.
         finished: windows finished so far.
         rows: rows read so far.
+        rejected: rows without a key or time.
+        misfits: values that do not fit their column.
+        problems: the first of these, in words.
         error: what stopped the sync before its end, if anything did.
         is_dictionary: whether it is a dictionary, which has no period and is read whole.
         is_resumed: whether the sync began in an earlier load that was stopped.
-        is_of_client: whether it is about one client of an agency, of several.
     """
 
     resource: str
@@ -43,10 +48,12 @@ class Sync:
     planned: int = 0
     finished: int = 0
     rows: int = 0
+    rejected: int = 0
+    misfits: int = 0
+    problems: list[str] = field(default_factory=list)
     error: ComagicError | None = None
     is_resumed: bool = False
     is_dictionary: bool = False
-    is_of_client: bool = False
 
     @property
     def is_unavailable(self) -> bool:
@@ -55,8 +62,8 @@ class Sync:
 
     @property
     def stops_alone(self) -> bool:
-        """True if its error need not stop other resources: a missing permission, or an error of one client."""
-        return self.is_unavailable or (self.is_of_client and not isinstance(self.error, CONCERNS_ALL))
+        """True if its error need not stop other resources."""
+        return not isinstance(self.error, CONCERNS_ALL)
 
     @property
     def is_complete(self) -> bool:
@@ -69,7 +76,7 @@ class Progress:
     """The syncs of a load.
 
     With a `Progress`, an error in the middle of a sync does not fail the pipeline's run, so that dlt keeps what was
-    read before it. Check `first_error` after each run.
+    read before it. Check `errors` after each run.
 
     Args:
         collector: where windows and rows are counted: dlt's own, or one for a terminal.
@@ -77,12 +84,14 @@ class Progress:
     Attributes:
         syncs: by name of the dlt resource.
         windows: all finished windows.
+        warnings: what else the user should know after the load.
     """
 
     def __init__(self, collector: Collector = NULL_COLLECTOR) -> None:
         self.collector = collector
         self.syncs: dict[str, Sync] = {}
         self.windows: list[WindowResult] = []
+        self.warnings: list[str] = []
 
     def plan(self, name: str, new: Sync) -> None:
         """Takes what a run is going to read; a later run of the same load extends the sync."""
@@ -92,22 +101,24 @@ class Progress:
         sync.planned = sync.finished + new.planned
         self._count_windows(name, 0)
 
-    def finish_window(self, name: str, result: WindowResult) -> None:
-        """Takes a finished window."""
+    def finish_window(self, name: str, result: WindowResult, misfits: Sequence[Misfit] = ()) -> None:
+        """Takes a finished window, and its values that do not fit."""
         sync = self.syncs[name]
         sync.position = result.reached
         sync.finished += 1
         sync.planned = sync.finished + result.remaining
         sync.rows += result.loaded
         self.windows.append(result)
+        self._add_problems(sync, result.rejected, misfits)
         self.collector.update(name, inc=result.loaded, label=ROWS)
         self._count_windows(name, 1)
 
-    def finish_dictionary(self, name: str, rows: int) -> None:
-        """Takes the number of entries of a dictionary that was read whole."""
-        self.syncs[name].finished = 1
-        self.syncs[name].rows = rows
-        self.collector.update(name, inc=rows, label=ROWS)
+    def finish_dictionary(self, name: str, result: DictionaryResult, misfits: Sequence[Misfit]) -> None:
+        """Takes a dictionary that was read whole, and its values that do not fit."""
+        sync = self.syncs[name]
+        sync.finished, sync.rows = 1, len(result.rows)
+        self._add_problems(sync, result.rejected, misfits)
+        self.collector.update(name, inc=sync.rows, label=ROWS)
         self._count_windows(name, 1)
 
     def report(self, message: str) -> None:
@@ -123,23 +134,33 @@ class Progress:
         return name in self.syncs and self.syncs[name].is_complete
 
     def is_stopped(self, name: str) -> bool:
-        """True if an error stopped this resource's sync, or the whole load."""
-        return any(sync.error and (key == name or not sync.stops_alone) for key, sync in self.syncs.items())
+        """True if an error stopped this resource's sync, or the whole load.
 
-    def first_error(self, optional: Collection[str] = ()) -> ComagicError | None:
-        """Returns what stopped the load, or one resource of it.
+        A server that fails for one resource may work for the others; if it fails for a second one, it is down.
+        """
+        failed = {key: sync for key, sync in self.syncs.items() if sync.error}
+        unreachable = [sync for sync in failed.values() if isinstance(sync.error, UnreachableError)]
+        return name in failed or len(unreachable) > 1 or not all(sync.stops_alone for sync in failed.values())
+
+    def errors(self, optional: Collection[str] = ()) -> list[ComagicError]:
+        """Returns what stopped the load, or resources of it; what concerns all comes first.
 
         Args:
             optional: names of resources that may be unavailable to the account.
         """
         failed = [sync for sync in self.syncs.values() if sync.error]
         failed = [sync for sync in failed if not (sync.is_unavailable and sync.resource in optional)]
-        return next((sync.error for sync in sorted(failed, key=lambda sync: sync.stops_alone)), None)
+        return [sync.error for sync in sorted(failed, key=lambda sync: sync.stops_alone) if sync.error]
 
     @property
     def differences(self) -> list[WindowResult]:
         """Windows for which the API announced another number of rows than it sent."""
         return [result for result in self.windows if result.difference]
+
+    def _add_problems(self, sync: Sync, rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> None:
+        sync.rejected += len(rejected)
+        sync.misfits += len(misfits)
+        sync.problems = [*sync.problems, *describe_problems(rejected, misfits)][:MAX_PROBLEMS]
 
     def _count_windows(self, name: str, inc: int) -> None:
         sync = self.syncs[name]

@@ -8,19 +8,18 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, tzinfo
-from hashlib import sha256
+from datetime import UTC, datetime, tzinfo
 from math import ceil
 from typing import Any
 
 from dlt.common import logger
-from dlt.common.json import json
 
 from ..api.client import MAX_LIMIT, MAX_QUERY_ROWS, DataApiClient
-from ..api.responses import Page, parse_local_time
+from ..api.responses import Page
 from ..catalog import Dictionary, Report, dictionaries
-from ..exceptions import BadResponseError, WindowTooDenseError
+from ..exceptions import BadResponseError, MalformedResponseError, WindowTooDenseError
 from .pages import PageSequence, iterate_pages
+from .rows import IdentifiedRow, RejectedRow, identify
 from .transform import Row
 from .windows import API_TIME, Window, request_end, request_start, split
 
@@ -29,8 +28,6 @@ MAX_READINGS = 3
 """How often a window or dictionary is read, at most, if its rows move."""
 SPLIT_SHARE = 0.9
 """Share of the maximum rows that the parts of a split window aim at: calls are not spread evenly."""
-KEY_DIGITS = 32
-"""Length of a computed key."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class WindowResult:
         requests: API calls that it took.
         seconds: time that it took, including what dlt did with the rows meanwhile.
         remaining: windows of the period that are still to be read, once for each set of parameters.
+        rejected: rows without a key or time.
     """
 
     resource: str
@@ -61,6 +59,7 @@ class WindowResult:
     requests: int
     seconds: float
     remaining: int
+    rejected: Sequence[RejectedRow] = ()
 
     @property
     def difference(self) -> int:
@@ -136,17 +135,21 @@ class WindowReader:
         """Reads one window; returns its result, or the parts to be read instead if it has too many rows."""
         calls_before, started = self._client.usage.total, time.perf_counter()
         received: set[Any] = set()
+        rejected: dict[str, RejectedRow] = {}
         announced, loaded = 0, 0
         held: list[Row] = []
         for _ in range(MAX_READINGS):
-            pages = PageSequence(self._report)
-            for page in iterate_pages(self._client, self._report.method, **parameters, **self._params(window)):
+            pages = PageSequence()
+            for page in self._pages(window, parameters):
                 if parts := self._parts(window, page.total):
                     return parts
-                self._complete(page.rows, parameters)
-                pages.add(page)
-                rows = self._new_rows(page, window)
-                del page  # or two pages would be in memory during the next call
+                for row in page.rows if parameters else ():
+                    row.update(parameters)
+                identified = identify(self._report, page.rows, self._zone)
+                pages.add([_key(row) for row in identified], page.total)
+                rejected |= {row.id: row for row in identified if isinstance(row, RejectedRow)}
+                rows = self._new_rows(identified, window)
+                del page, identified  # or two pages would be in memory during the next call
                 loaded += len(rows)
                 if self._report.merge_key:  # a day is replaced whole, so a part of it must not reach dlt
                     held += rows
@@ -170,10 +173,17 @@ class WindowReader:
             requests=self._client.usage.total - calls_before,
             seconds=time.perf_counter() - started,
             remaining=0,
+            rejected=tuple(rejected.values()),
         )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} received.")
         return result
+
+    def _pages(self, window: Window, parameters: Mapping[str, Any]) -> Iterator[Page]:
+        try:
+            yield from iterate_pages(self._client, self._report.method, **parameters, **self._params(window))
+        except MalformedResponseError as error:
+            raise MalformedResponseError(f"{error} It is in the window {window}.") from None
 
     def _parts(self, window: Window, total: int) -> Sequence[Window]:
         """The parts of a window with so many rows; none if it can be read as it is."""
@@ -197,27 +207,19 @@ class WindowReader:
             params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
         return params
 
-    def _complete(self, rows: Sequence[Row], parameters: Mapping[str, Any]) -> None:
-        """Adds to rows the parameters that they were requested with, and a computed key if they have none."""
-        if parameters or self._report.key_of:
-            for row in rows:
-                row.update(parameters)
-                if self._report.key_of:
-                    row[self._report.primary_key] = computed_key(row, self._report.key_of)
-
-    def _new_rows(self, page: Page, window: Window) -> list[Row]:
+    def _new_rows(self, identified: Sequence[IdentifiedRow | RejectedRow], window: Window) -> list[Row]:
         rows = []
-        for row in page.rows:
-            key = row[self._report.primary_key]
-            if key not in self._seen and parse_local_time(self._report.method, row, self._report.cursor) in window:
-                self._seen.add(key)
-                rows.append(row)
+        for item in identified:
+            if isinstance(item, RejectedRow) or item.time is None or item.time not in window:
+                continue
+            if item.key not in self._seen:
+                self._seen.add(item.key)
+                rows.append(item.row)
         return rows
 
 
-def computed_key(row: Row, names: Sequence[str]) -> str:
-    """A key for rows without one: 128 bits of the SHA-256 of some of their values, in hexadecimal."""
-    return sha256(json.dumpb([row.get(name) for name in names])).hexdigest()[:KEY_DIGITS]
+def _key(item: IdentifiedRow | RejectedRow) -> Any:
+    return item.id if isinstance(item, RejectedRow) else item.key
 
 
 def parameter_sets(client: DataApiClient, report: Report, **parameters: Any) -> list[dict[str, Any]]:
@@ -235,14 +237,40 @@ def parameter_sets(client: DataApiClient, report: Report, **parameters: Any) -> 
     for parameter, name in report.for_each.items():
         dictionary = dictionaries()[name]
         key = dictionary.primary_key
-        entries = read_dictionary(client, dictionary, [key], **parameters)
+        entries = read_dictionary(client, dictionary, [key], **parameters).rows
         found = [{**one, parameter: entry[key]} for one in found for entry in entries]
     return found
 
 
+@dataclass(frozen=True)
+class DictionaryResult:
+    """A dictionary that was read whole.
+
+    Attributes:
+        rows: its entries.
+        parameters: what else was requested: the client of an agency, for example.
+        rejected: entries without a key.
+        requests: API calls that it took.
+        seconds: time that it took.
+        read_at: when it had been read.
+    """
+
+    rows: list[Row]
+    parameters: Mapping[str, Any]
+    rejected: Sequence[RejectedRow]
+    requests: int
+    seconds: float
+    read_at: datetime
+
+    @property
+    def received(self) -> int:
+        """All entries."""
+        return len(self.rows) + len(self.rejected)
+
+
 def read_dictionary(
     client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], **parameters: Any
-) -> list[Row]:
+) -> DictionaryResult:
     """Reads a whole dictionary: each entry once, by its key.
 
     Args:
@@ -255,21 +283,32 @@ def read_dictionary(
         BadResponseError: it has more entries than one query can reach, or moved each time that it was read.
         ApiError: see `DataApiClient.page`.
     """
+    calls_before, started = client.usage.total, time.perf_counter()
+    rows, rejected = _read_entries(client, dictionary, fields, parameters)
+    requests, seconds = client.usage.total - calls_before, time.perf_counter() - started
+    return DictionaryResult(rows, parameters, rejected, requests, seconds, datetime.now(UTC))
+
+
+def _read_entries(
+    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], parameters: Mapping[str, Any]
+) -> tuple[list[Row], list[RejectedRow]]:
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
-        return [{**asdict(client.account(**parameters)), **parameters}]
+        return [{**asdict(client.account(**parameters)), **parameters}], []
     sort_field = next((name for name in (dictionary.primary_key, "name") if _can_sort(dictionary, name)), None)
     params: dict[str, Any] = {**parameters, "fields": list(fields)}
     if sort_field:
         params["sort"] = [{"field": sort_field, "order": "asc"}]
-    found: dict[Any, Row] = {}
+    found: dict[Any, IdentifiedRow | RejectedRow] = {}
     for _ in range(MAX_READINGS):
-        pages = PageSequence(dictionary)
+        pages = PageSequence()
         found = {}
         for page in iterate_pages(client, dictionary.method, **params):
-            pages.add(page)
-            found.update({row[dictionary.primary_key]: {**row, **parameters} for row in page.rows})
+            identified = identify(dictionary, [{**row, **parameters} for row in page.rows])
+            pages.add([_key(row) for row in identified], page.total)
+            found.update({_key(row): row for row in identified})
         if pages.is_stable and len(found) == pages.total:
-            return list(found.values())
+            rejected = [item for item in found.values() if isinstance(item, RejectedRow)]
+            return [item.row for item in found.values() if isinstance(item, IdentifiedRow)], rejected
     raise BadResponseError(
         f"{dictionary.method}: {pages.total} entries announced, {len(found)} received, in {MAX_READINGS} readings. "
         "The table is unchanged; run again."

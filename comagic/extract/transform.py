@@ -1,22 +1,48 @@
-"""Turns rows of the API into rows for dlt: aware times, the local day, no nulls, no unwanted personal data."""
+"""Turns rows of the API into rows for dlt: typed values, aware times, the local day, no nulls, no personal data."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from ..api.responses import parse_local_time
-from ..catalog import DAY, LIST, OBJECT, TIME, Field, Resource
-from ..exceptions import BadResponseError
+from ..catalog import LIST, OBJECT, Field, Resource
+from .convert import MAX_INTEGER, MIN_INTEGER, Unconvertible, converters, shorten, storable, to_text
 from .privacy import Privacy
 
 Row = dict[str, Any]
+
+VARIANT = "{name}__v_text"
+"""dlt's name of the column beside a column, for text that does not fit its type."""
+JSON_TYPES: Mapping[str, type] = {"text": str, "bigint": int, "double": float, "bool": bool}
+"""Types of JSON values that need no conversion."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A value that does not fit the type of its column, and is kept as text in a column beside it.
+
+    Attributes:
+        field: the field, `list.field` for a list's objects.
+        row_id: key of the row.
+        value: the value, as JSON, cut short.
+    """
+
+    field: str
+    row_id: Any
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.row_id} is {self.value}"
 
 
 class RowTransformer:
     """Transforms the rows of one resource, before anything of them is written to a disk.
 
+    - Values are converted to the catalog's types where nothing is lost. A value that does not fit is kept as text in
+      the column `field__v_text`, and reported.
+    - Lists and objects of another shape than declared are loaded as they come: an object or a scalar where a list is
+      declared is a list of one, a scalar among objects is in the child table's column `value`.
     - Times become aware, in the account's time zone; a time that exists twice is taken as the earlier one.
-    - Days become dates.
     - `partition_date` is the local day of a report's cursor.
     - Nulls are removed, from rows and from the objects of their lists: every column is typed from the catalog, so it
       exists and stays null; a list that is null clears its child rows as an empty one does; and dlt has less to do.
@@ -26,74 +52,141 @@ class RowTransformer:
         resource: the report or dictionary.
         zone: the account's time zone.
         privacy: what is removed or replaced.
+
+    Attributes:
+        misfits: values that did not fit, so far.
     """
 
     def __init__(self, resource: Resource, zone: tzinfo, privacy: Privacy = Privacy()) -> None:  # noqa: B008  # is frozen
+        self.misfits: list[Misfit] = []
         self._resource = resource
         self._zone = zone
         self._privacy = privacy
+        self._converters = converters(zone)
         self._shape = _Shape(resource.fields, privacy)
-        self._nested = {
+        self._children = {
             field.name: _Shape(field.children, privacy, f"{field.name}.")
             for field in resource.fields.values()
-            if field.type in (LIST, OBJECT) and not privacy.excludes(field.name)
+            if field.type in (LIST, OBJECT)
         }
+        self._row_id: Any = None
 
     def transform(self, rows: Sequence[Row]) -> list[Row]:
         """Returns the rows transformed, in the same order."""
         return [self._transform(row) for row in rows]
 
+    def redact_to_json(self, row: Row) -> str:
+        """A row as it came, as JSON, without what is excluded and with pseudonyms, for rows that cannot be loaded."""
+        kept = {
+            name: self._redact_field(name, value) for name, value in row.items() if name not in self._shape.excluded
+        }
+        return to_text(kept)
+
+    def take_misfits(self) -> list[Misfit]:
+        """The values that did not fit since the last call."""
+        taken, self.misfits = self.misfits, []
+        return taken
+
     def _transform(self, row: Row) -> Row:
+        self._row_id = row.get(self._resource.primary_key)
         done = self._flat(row, self._shape)
-        for name, shape in self._nested.items():
-            if name in done:
-                is_list = self._resource.fields[name].type == LIST
-                done[name] = (self._items if is_list else self._object)(name, done[name], shape)
         if self._resource.cursor:
             moment = done[self._resource.cursor]
-            done["partition_date"] = moment.date() if isinstance(moment, datetime) else moment
+            done["partition_date"] = moment.astimezone(self._zone).date() if isinstance(moment, datetime) else moment
         return done
-
-    def _object(self, name: str, value: Any, shape: "_Shape") -> Row:
-        if not isinstance(value, dict):
-            raise BadResponseError(f"{self._resource.method}: {name} is a {type(value).__name__}, not an object.")
-        return self._flat(value, shape)
-
-    def _items(self, name: str, items: Any, shape: "_Shape") -> list[Any]:
-        if not isinstance(items, list):
-            raise BadResponseError(f"{self._resource.method}: {name} is a {type(items).__name__}, not a list.")
-        if name in self._privacy.pseudonymized:
-            return [self._privacy.pseudonym(item) for item in items if item is not None]
-        if not self._resource.fields[name].children:
-            return [item for item in items if item is not None]
-        for item in items:
-            if item is not None and not isinstance(item, dict):
-                raise BadResponseError(f"{self._resource.method}: {name} has a {type(item).__name__}, not an object.")
-        return [self._flat(item, shape) for item in items if item is not None]
 
     def _flat(self, row: Row, shape: "_Shape") -> Row:
-        """A row or an object without nulls and excluded fields, its times aware, its pseudonyms in place."""
-        done = {name: value for name, value in row.items() if value is not None and name not in shape.excluded}
-        for name in shape.times:
-            if name in done:
-                done[name] = parse_local_time(self._resource.method, done, name).replace(tzinfo=self._zone)
-        for name in shape.days:
-            if name in done:
-                done[name] = parse_local_time(self._resource.method, done, name).date()
-        for name in shape.pseudonymized:
-            if name in done:
-                done[name] = self._privacy.pseudonym(done[name])
+        """A row, or an object in it, with its values typed, without nulls and excluded fields."""
+        done = {}
+        for name, value in row.items():
+            if value is None:
+                continue
+            kind = shape.json_types.get(name)
+            if kind is type(value) and (kind is not int or MIN_INTEGER <= value <= MAX_INTEGER):  # type: ignore[operator]
+                done[name] = value
+            elif name not in shape.excluded:
+                self._set(done, name, value, shape)
         return done
+
+    def _set(self, done: Row, name: str, value: Any, shape: "_Shape") -> None:
+        """Sets a field whose value needs a closer look."""
+        field = shape.fields.get(name)
+        if field is None:
+            done[name] = storable(value)  # not documented: dlt infers a column
+        elif field.type == LIST:
+            done[name] = self._list(field, value)
+        elif field.type == OBJECT and isinstance(value, dict):
+            done[name] = self._flat(value, self._children[name])
+        elif name in shape.pseudonymized:
+            done[name] = self._privacy.pseudonym(to_text(value))
+        else:
+            self._set_scalar(done, field, value, shape.prefix)
+
+    def _set_scalar(self, done: Row, field: Field, value: Any, prefix: str = "") -> None:
+        try:
+            if field.type == OBJECT:
+                raise Unconvertible
+            done[field.name] = self._converters[field.type](value)
+        except Unconvertible:
+            done[VARIANT.format(name=field.name)] = to_text(value)
+            self.misfits.append(Misfit(prefix + field.name, self._row_id, shorten(value)))
+
+    def _list(self, field: Field, value: Any) -> list[Any]:
+        """The items of a list, whatever shape it has."""
+        items = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+        if field.name in self._privacy.pseudonymized:
+            return [self._privacy.pseudonym(to_text(item)) for item in items]
+        if field.items is not None:
+            return [self._scalar_item(field, field.items, item) for item in items]
+        shape = self._children[field.name]
+        return [self._flat(item, shape) if isinstance(item, dict) else self._stray(item, shape) for item in items]
+
+    def _scalar_item(self, field: Field, scalar: Field, item: Any) -> Any:
+        """An item of a list of scalars: the scalar itself, or an object for what does not fit."""
+        done: Row = {}
+        self._set_scalar(done, scalar, item, f"{field.name}.")
+        return done.get(scalar.name, done)
+
+    def _stray(self, item: Any, shape: "_Shape") -> Row:
+        """A scalar among objects; dropped where some of their fields are private, since it may be one of these."""
+        is_private = bool(shape.excluded or shape.pseudonymized)
+        return {} if is_private else {"value": to_text(item)}
+
+    def _redact_field(self, name: str, value: Any) -> Any:
+        if name in self._privacy.pseudonymized and value is not None:
+            items = value if isinstance(value, list) else [value]
+            replaced = [self._privacy.pseudonym(to_text(item)) for item in items if item is not None]
+            return replaced if isinstance(value, list) else replaced[0]
+        shape = self._children.get(name)
+        if shape is None or not (shape.excluded or shape.pseudonymized):
+            return storable(value)
+        items = value if isinstance(value, list) else [value]
+        return [self._redact_object(item, shape) for item in items if isinstance(item, dict)]
+
+    def _redact_object(self, item: Row, shape: "_Shape") -> Row:
+        return {
+            name: self._privacy.pseudonym(to_text(value))
+            if name in shape.pseudonymized and value is not None
+            else value
+            for name, value in item.items()
+            if name not in shape.excluded
+        }
 
 
 class _Shape:
-    """Which fields of a row, or of a list's objects, are times or days, removed or replaced."""
+    """The fields of a row, or of a list's objects: which need a conversion, are excluded or replaced."""
 
     def __init__(self, fields: Mapping[str, Field], privacy: Privacy, prefix: str = "") -> None:
-        scalars = [name for name, field in fields.items() if field.type not in (LIST, OBJECT)]
-        self.times = [name for name in scalars if fields[name].type == TIME]
-        self.days = [name for name in scalars if fields[name].type == DAY]
+        self.fields = fields
+        self.prefix = prefix
         self.excluded = {name for name in fields if privacy.excludes(prefix + name)}
-        self.pseudonymized = [
-            name for name in scalars if prefix + name in privacy.pseudonymized and name not in self.excluded
-        ]
+        self.pseudonymized = {
+            name
+            for name, field in fields.items()
+            if field.type not in (LIST, OBJECT) and prefix + name in privacy.pseudonymized
+        } - self.excluded
+        self.json_types = {
+            name: JSON_TYPES[field.type]
+            for name, field in fields.items()
+            if field.type in JSON_TYPES and name not in self.excluded | self.pseudonymized
+        }

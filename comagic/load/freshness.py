@@ -1,7 +1,9 @@
 """How fresh the destination is, read from the destination itself, so that any machine can check it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -10,27 +12,51 @@ from ..extract.load_windows import TABLE
 from .destinations import AnyDestination, is_missing_file
 
 FRESHNESS = """
+WITH ended AS (
+    SELECT w.*, CASE WHEN w.read_at > CURRENT_TIMESTAMP THEN 1 ELSE 0 END AS is_future
+    FROM {load_windows} AS w
+    JOIN {loads} AS l ON l.load_id = w._dlt_load_id AND l.status = 0
+),
+latest AS (
+    SELECT
+        ended.*,
+        ROW_NUMBER() OVER (PARTITION BY resource, user_id ORDER BY is_future, read_at DESC, loaded_up_to DESC) AS nth
+    FROM ended
+),
+incremental AS (
+    SELECT
+        resource,
+        user_id,
+        COALESCE(MAX(CASE WHEN is_future = 0 THEN loaded_up_to END), MAX(loaded_up_to)) AS loaded_up_to
+    FROM ended
+    WHERE is_incremental
+    GROUP BY resource, user_id
+)
 SELECT
-    resource,
-    user_id,
-    MAX(CASE WHEN is_incremental THEN window_end END) AS loaded_up_to,
-    MAX(read_at) AS last_read_at
-FROM {load_windows}
-GROUP BY resource, user_id
-ORDER BY resource, user_id
+    latest.resource,
+    latest.user_id,
+    latest.period_end,
+    latest.loaded_up_to,
+    latest.rows_announced - latest.rows_received AS missing,
+    latest.rows_rejected,
+    latest.read_at,
+    incremental.loaded_up_to AS incremental_up_to
+FROM latest
+LEFT JOIN incremental
+    ON incremental.resource = latest.resource AND COALESCE(incremental.user_id, -1) = COALESCE(latest.user_id, -1)
+WHERE latest.nth = 1
+ORDER BY latest.resource, latest.user_id
 """
-LAST_WINDOW = """
-SELECT window_end, period_end, rows_announced, rows_received
-FROM {load_windows}
-WHERE resource = '{resource}' AND {client_filter}
-ORDER BY read_at DESC
-LIMIT 1
+"""The last window of each resource and client, and how far incremental runs have come.
+
+Only load packages that ended count: `load_windows` is committed before the merge. Windows that a run with a wrong clock
+read in the future count only if there are no others.
 """
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """How fresh one report is.
+    """How fresh one resource is.
 
     Attributes:
         resource: its name.
@@ -38,8 +64,9 @@ class Freshness:
         loaded_up_to: the instant up to which incremental runs have loaded it; None if there was none.
         rows: rows of its table.
         last_read_at: when the last window was read.
-        is_complete: whether the last run reached the end of its period.
+        is_complete: whether the last run reached the end of its period, at every site.
         missing: rows of the last window that were announced and not received.
+        rejected: rows of the last window that were rejected.
     """
 
     resource: str
@@ -49,6 +76,7 @@ class Freshness:
     last_read_at: datetime
     is_complete: bool
     missing: int
+    rejected: int
 
     @property
     def age(self) -> timedelta | None:
@@ -57,28 +85,36 @@ class Freshness:
 
 
 def read_freshness(destination: AnyDestination, dataset_name: str) -> list[Freshness]:
-    """Reads how fresh each report is that was ever loaded; none if nothing was.
+    """Reads how fresh each resource is that was ever loaded; none if nothing was.
 
     Args:
         destination: the destination.
         dataset_name: the dataset.
     """
-    found = []
     if is_missing_file(destination, dataset_name):
         return []
     with dlt.dataset(destination, dataset_name).sql_client as client:
-        windows = client.make_qualified_table_name(TABLE)
+        tables = {"load_windows": TABLE, "loads": "_dlt_loads"}
+        names = {name: client.make_qualified_table_name(table) for name, table in tables.items()}
         try:
-            freshness = client.execute_sql(FRESHNESS.format(load_windows=windows)) or []
+            found = client.execute_sql(FRESHNESS.format(**names)) or []
         except DestinationUndefinedEntity:
             return []
-        for resource, user_id, loaded_up_to, last_read_at in freshness:
-            client_filter = "user_id IS NULL" if user_id is None else f"user_id = {user_id}"
-            last_window = LAST_WINDOW.format(load_windows=windows, resource=resource, client_filter=client_filter)
-            ((window_end, period_end, announced, received), *_) = client.execute_sql(last_window) or []
-            table = client.make_qualified_table_name(resource)
-            where = "" if user_id is None else f" WHERE {client_filter}"
-            ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}") or []  # noqa: S608
-            is_complete, missing = window_end >= period_end, announced - received
-            found.append(Freshness(resource, user_id, loaded_up_to, rows, last_read_at, is_complete, missing))
-    return found
+        return [_freshness(row, _count_rows(client, row[0], row[1])) for row in found]
+
+
+def _freshness(row: Sequence[Any], rows: int) -> Freshness:
+    resource, user_id, period_end, last_up_to, missing, rejected, read_at, loaded_up_to = row
+    is_complete = last_up_to >= period_end
+    return Freshness(resource, user_id, loaded_up_to, rows, read_at, is_complete, missing, rejected or 0)
+
+
+def _count_rows(client: Any, resource: str, user_id: int | None) -> int:
+    """Rows of a resource's table; none if it has none yet, since nothing was ever loaded into it."""
+    table = client.make_qualified_table_name(resource)
+    where = "" if user_id is None else f" WHERE user_id = {user_id}"
+    try:
+        ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}") or [(0,)]  # noqa: S608
+    except DestinationUndefinedEntity:
+        return 0
+    return int(rows)

@@ -9,7 +9,9 @@ from dlt.common.pipeline import LoadInfo
 from ..catalog import LIST, resources
 from ..extract.load_windows import TABLE as LOAD_WINDOWS
 from ..extract.schema import USER_ID, flatten
+from ..extract.transform import VARIANT
 
+VARIANT_SUFFIX = VARIANT.format(name="")
 RESERVE = 1.5
 """The next load package may take this much longer than the last."""
 
@@ -30,7 +32,10 @@ def undocumented_columns(info: LoadInfo) -> list[str]:
         for package in info.load_packages
         for table, update in package.schema_update.items()
         for column in update.get("columns", {})
-        if table in _known_columns() and column not in _known_columns()[table] and not column.startswith("_dlt")
+        if table in _known_columns()
+        and column not in _known_columns()[table]
+        and not column.startswith("_dlt")
+        and not column.endswith(VARIANT_SUFFIX)
     ]
 
 

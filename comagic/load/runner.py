@@ -13,11 +13,11 @@ from dlt.extract import DltSource
 
 from ..api.client import DataApiClient
 from ..catalog import Dictionary, Report, Resource, resources
-from ..exceptions import ComagicError
+from ..exceptions import CONCERNS_ALL, ComagicError, IncompleteError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.progress import Progress
-from ..extract.resources import make_source, read_entries
-from ..extract.transform import Row
+from ..extract.reader import DictionaryResult
+from ..extract.resources import make_source, read_whole
 from ..settings import Settings
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
@@ -91,13 +91,20 @@ class Load:
         self.billed_bytes = bill.bytes if bill else None
 
     def raise_error(self) -> None:
-        """Raises what stopped the load, or one resource of it that is not optional; what was read before is loaded.
+        """Raises what stopped the load, or resources of it that are not optional; what was read before is loaded.
 
         Raises:
-            ComagicError: the first of these errors.
+            ComagicError: the error; `IncompleteError` for several, or for rejected rows.
         """
-        if error := self.progress.first_error(self.settings.optional_resources):
-            raise error
+        errors = self.progress.errors(self.settings.optional_resources)
+        messages = [str(error) for error in errors]
+        for name, sync in self.progress.syncs.items():
+            if sync.rejected:
+                messages.append(f"{name}: {sync.rejected} rows without a key or time are in the table rejected_rows.")
+        if errors and (len(messages) == 1 or isinstance(errors[0], CONCERNS_ALL)):
+            raise errors[0]
+        if messages:
+            raise IncompleteError(" ".join(messages))
 
     def _client_sources(self, context: Context, chosen: Sequence[Resource]) -> Iterator[DltSource]:
         """The sources of one account or client: packages for each report, then one for all dictionaries."""
@@ -106,28 +113,26 @@ class Load:
                 name = context.name(report)
                 while not (self.progress.is_complete(name) or self.progress.is_stopped(name)):
                     yield make_source(context, [report]).with_resources(name)
-        entries: dict[str, list[Row]] = {}
+        results: dict[str, DictionaryResult] = {}
         readable: list[Resource] = []
         for dictionary in chosen:
             if isinstance(dictionary, Dictionary) and not self.progress.is_stopped(context.name(dictionary)):
-                rows = self._read(dictionary, context)
-                if rows is not None:
-                    entries[context.name(dictionary)] = rows
+                result = self._read(dictionary, context)
+                if result is not None:
+                    results[context.name(dictionary)] = result
                     readable.append(dictionary)
-        if entries:
-            yield make_source(context, readable, entries).with_resources(*entries)
+        if results:
+            yield make_source(context, readable, results).with_resources(*results)
 
-    def _read(self, dictionary: Dictionary, context: Context) -> list[Row] | None:
-        """The rows of a dictionary; None if it cannot be read whole, so that its table stays as it was."""
+    def _read(self, dictionary: Dictionary, context: Context) -> DictionaryResult | None:
+        """A dictionary; None if it cannot be read whole, so that its table stays as it was."""
         name, sync = context.name(dictionary), context.new_sync(dictionary)
         self.progress.plan(name, sync)
         try:
-            rows = read_entries(dictionary, context)
+            return read_whole(dictionary, context)
         except ComagicError as error:
             self.progress.fail(name, error, sync)
             return None
-        self.progress.finish_dictionary(name, len(rows))
-        return rows
 
     def _add_package(self, pipeline: Pipeline) -> None:
         """Adds what the last load package brought, and reserves time for loading the next."""

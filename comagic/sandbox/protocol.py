@@ -181,7 +181,10 @@ class Protocol:
         return self._select_fields(query, query.page(matching)), len(matching) + self.switches.total_extra
 
     def _select_fields(self, query: Query, rows: Iterable[Row]) -> list[Row]:
-        selected = [{name: row[name] for name in query.fields} for row in rows]
+        values = {
+            name: value for name, value in self.switches.values.get(query.method, {}).items() if name in query.fields
+        }
+        selected = [{**{name: row[name] for name in query.fields}, **values} for row in rows]
         if self.switches.undocumented_key:
             for row in selected:
                 row[self.switches.undocumented_key] = len(row)

@@ -40,6 +40,7 @@ class Query:
     """What a request for rows selects, besides its period.
 
     Attributes:
+        method: the method.
         offset: matching rows to skip.
         limit: rows to return at most.
         fields: names of the fields to return.
@@ -47,6 +48,7 @@ class Query:
         filter: condition that rows have to meet.
     """
 
+    method: str
     offset: int
     limit: int
     fields: list[str]
@@ -61,6 +63,7 @@ class Query:
             RejectedError: a parameter is not valid.
         """
         return cls(
+            resource.method,
             _parse_number(params, "offset", 0, 0, MAX_OFFSET),
             _parse_number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
             _parse_fields(resource, params.get("fields")),

@@ -1,5 +1,6 @@
 """Serves a synthetic account over HTTP on this machine, with faults on demand."""
 
+import json
 import socket
 import struct
 import time
@@ -20,6 +21,19 @@ from .switches import Switches
 
 PATH = "/v2.0"
 CONTROL = "/sandbox"
+
+
+def encode(response: Any) -> bytes:
+    """JSON of a response, also with what a real server may send and orjson rejects: NaN, half a surrogate pair.
+
+    Bytes are sent as they are.
+    """
+    if isinstance(response, bytes):
+        return response
+    try:
+        return orjson.dumps(response)
+    except TypeError:
+        return json.dumps(response).encode()
 
 
 class SandboxServer:
@@ -164,6 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(sandbox.switches.latency)
         self._respond(body, fault)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The header `Date`."""
+        return super().date_time_string((timestamp or time.time()) + self.server.sandbox.switches.clock_seconds)
+
     def _respond(self, body: bytes, fault: str | None) -> None:
         sandbox = self.server.sandbox
         if fault == "hang":
@@ -179,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(status), b"", "text/plain", {"Retry-After": retry_after} if retry_after else {})
         else:
             response = _apply_fault(sandbox.protocol.respond(body), fault)
-            content = orjson.dumps(sandbox.alter_answer(response))
+            content = encode(sandbox.alter_answer(response))
             if fault == "garbage":
                 content = content[: len(content) // 2]
             self._send(200, content, cut=fault == "cut")

@@ -40,6 +40,8 @@ class Switches:
         shuffled: without `sort`, rows come in random order.
         total_extra: added to `total_items` of every report and dictionary.
         undocumented_key: name of a key that every row has although no manual lists it.
+        values: JSON values that fields of every row have instead of their own, by method: another type than documented.
+        clock_seconds: the header `Date` is ahead of this machine's clock by so many seconds.
         session_seconds: a session opened by `login.user` expires after so many seconds.
         session_calls: a session expires after so many requests, too.
         minute_limit: quota of requests per minute.
@@ -56,6 +58,8 @@ class Switches:
     shuffled: bool = True
     total_extra: int = 0
     undocumented_key: str | None = None
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clock_seconds: float = 0.0
     session_seconds: float = 3600
     session_calls: int | None = None
     minute_limit: int = 100_000

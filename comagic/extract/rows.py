@@ -1,0 +1,91 @@
+"""Identifies the rows of a page: their key and time, or why they cannot be loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from hashlib import sha256
+from typing import Any
+
+from ..catalog import Resource
+from .convert import Unconvertible, shorten, to_integer, to_local_time, to_text
+from .transform import Row
+
+KEY_DIGITS = 32
+"""Length of a computed key."""
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row without its key or time, which no table can hold; it goes to `rejected_rows` as it came.
+
+    Attributes:
+        row: the row.
+        reason: what is wrong with it.
+        id: a key made of its content, the same each time that it comes.
+    """
+
+    row: Row
+    reason: str
+    id: str
+
+
+@dataclass(frozen=True)
+class IdentifiedRow:
+    """A row with its key, and its local time if the resource has one."""
+
+    row: Row
+    key: Any
+    time: datetime | None
+
+
+def identify(resource: Resource, rows: Sequence[Row], zone: tzinfo | None = None) -> list[IdentifiedRow | RejectedRow]:
+    """Identifies rows; their key is converted in place, or computed.
+
+    Args:
+        resource: the report or dictionary.
+        rows: the rows, complete with the parameters they were requested with.
+        zone: the account's time zone, for times that carry one of their own.
+    """
+    return [_identify(resource, row, zone) for row in rows]
+
+
+def _identify(resource: Resource, row: Row, zone: tzinfo | None) -> IdentifiedRow | RejectedRow:
+    key_field, cursor = resource.primary_key, resource.cursor
+    if resource.key_of:
+        row[key_field] = computed_key(row, resource.key_of)
+    else:
+        try:
+            is_text = resource.fields[key_field].type == "text"
+            row[key_field] = to_text(_present(row.get(key_field))) if is_text else to_integer(row.get(key_field))
+        except Unconvertible:
+            return _reject(resource, row, key_field)
+    if cursor is None:
+        return IdentifiedRow(row, row[key_field], None)
+    try:
+        time = to_local_time(row.get(cursor))
+    except Unconvertible:
+        return _reject(resource, row, cursor)
+    if time.tzinfo is not None:
+        time = time.astimezone(zone).replace(tzinfo=None)
+    return IdentifiedRow(row, row[key_field], time)
+
+
+def _present(value: Any) -> Any:
+    if value is None:
+        raise Unconvertible
+    return value
+
+
+def _reject(resource: Resource, row: Row, name: str) -> RejectedRow:
+    reason = f"{name} is {shorten(row.get(name))}"
+    return RejectedRow(row, reason, _digest([resource.name, *sorted(row.items())]))
+
+
+def computed_key(row: Row, names: Sequence[str]) -> str:
+    """A key for rows without one, made of some of their values."""
+    return _digest([row.get(name) for name in names])
+
+
+def _digest(values: Sequence[Any]) -> str:
+    """128 bits of the SHA-256 of some values, in hexadecimal."""
+    return sha256(to_text(list(values)).encode()).hexdigest()[:KEY_DIGITS]
