@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from pendulum.tz.exceptions import InvalidTimezone
 from .catalog import dictionaries, reports, resources
 from .exceptions import ConfigurationError
 
+DAY_FORM = "%Y-%m-%d"
 ALL_CLIENTS = "all"
 """The value of `user_ids` that means each client of the agency."""
 TEXT_ONLY = '{"text": "{text}"}'
@@ -34,13 +35,32 @@ def parse_local_time(name: str, value: Any) -> datetime:
     Raises:
         ConfigurationError: it is not such a date, or has a time zone (times are in the account's).
     """
-    parsed = None
+    return _parse_day_or_time(name, value)[0]
+
+
+def parse_end(name: str, value: Any) -> datetime:
+    """Reads the local time before which a period ends: a day is included, a time is not.
+
+    Args:
+        name: the setting or option to name in an error.
+        value: the value; see `parse_local_time`.
+
+    Raises:
+        ConfigurationError: see `parse_local_time`.
+    """
+    parsed, is_day = _parse_day_or_time(name, value)
+    return parsed + timedelta(days=1) if is_day else parsed
+
+
+def _parse_day_or_time(name: str, value: Any) -> tuple[datetime, bool]:
+    parsed, is_day = None, False
     if isinstance(value, date):
         parsed = datetime(*value.timetuple()[:6]) if getattr(value, "tzinfo", None) is None else None
+        is_day = not isinstance(value, datetime)
     else:
-        for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
+        for form in (DAY_FORM, "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
             try:
-                parsed = datetime.strptime(str(value).strip(), form)
+                parsed, is_day = datetime.strptime(str(value).strip(), form), form == DAY_FORM
                 break
             except ValueError:
                 continue
@@ -49,7 +69,7 @@ def parse_local_time(name: str, value: Any) -> datetime:
             f"{name}: {str(value)!r} is not a date; write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, "
             "in the account's time zone."
         )
-    return parsed
+    return parsed, is_day
 
 
 def parse_minutes(name: str, value: Any) -> float:

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..load.runner import Load
 from ..load.tasks import load_task
 from ..load.views import create_flat_view
 from ..settings import ignore_bare_variables, resolve_settings
-from ..values import parse_local_time, parse_minutes, resolve_resources
+from ..values import parse_end, parse_local_time, parse_minutes, resolve_resources
 from . import demo as demos
 from .check import check_access
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
@@ -138,6 +138,10 @@ def load(
     """
     requested = resolve_resources("--resource", names)
     start, end = parse_period(since, until)
+    if task_index >= task_count:
+        raise click.UsageError(
+            f"--task-index {task_index}: tasks are counted from 0, and --task-count is {task_count}."
+        )
     if task_count > 1:
         if is_demo:
             raise click.UsageError("--demo does not go with --task-count.")
@@ -246,9 +250,7 @@ def parse_period(since: str | None, until: str | None) -> tuple[datetime | None,
     if until and not since:
         raise click.UsageError("--until goes with --since.")
     start = parse_local_time("--since", since) if since else None
-    end = parse_local_time("--until", until) if until else None
-    if end and until and len(until.strip()) == len("YYYY-MM-DD"):
-        end += timedelta(days=1)
+    end = parse_end("--until", until) if until else None
     if start and end and start >= end:
         raise click.UsageError(f"--since {since} is not before --until {until}.")
     return start, end
@@ -258,8 +260,6 @@ def _task_period(start: datetime | None, end: datetime | None, index: int, count
     """One task's share of a period; its end is given, so that all tasks see the same one."""
     if not start or not end:
         raise click.UsageError("--task-count above 1 (CLOUD_RUN_TASK_COUNT) goes with --since and --until.")
-    if index >= count:
-        raise click.UsageError(f"--task-index {index}: tasks are counted from 0, and --task-count is {count}.")
     own = share(start, end, index, count)
     return own.start, own.end
 

@@ -17,7 +17,7 @@ from dlt.extract import DltResource
 
 from ..api.client import MAX_QUERY_ROWS
 from ..catalog import DAY, LIST, Dictionary, Report, Resource
-from ..exceptions import ComagicError
+from ..exceptions import ComagicError, ConfigurationError
 from .checkpoint import Checkpoint
 from .context import Context
 from .load_windows import declare_load_windows, load_dictionary, load_window
@@ -37,6 +37,8 @@ from .transform import RowTransformer
 from .windows import API_TIME, day_start, plan_windows, to_local, to_utc
 
 SOURCE_NAME = "comagic"
+ACCOUNTS_KEY = "accounts"
+"""Key in the source's state: whose data the dataset has, by client of an agency."""
 
 Cursor = dlt.sources.incremental[datetime]
 
@@ -112,6 +114,22 @@ def report_resource(report: Report, context: Context) -> DltResource:
     )
 
 
+def _check_disposition(report: Report) -> None:
+    """Checks that the caller has not overridden the merge, once dlt has declared the table for the first rows.
+
+    With `replace` and `append` dlt does not link child rows to their root rows as the merge does.
+
+    Raises:
+        ConfigurationError: the report is not merged.
+    """
+    disposition = dlt.current.source_schema().tables.get(report.name, {}).get("write_disposition", "merge")
+    if disposition != "merge":
+        raise ConfigurationError(
+            f"{report.name}: write_disposition={disposition!r} is not supported, rows are merged by their key. "
+            'To load everything again, drop what is there: pipeline.run(source, refresh="drop_resources").'
+        )
+
+
 def load_report(report: Report, context: Context, cursor: Cursor | None) -> Iterator[TDataItems]:
     """Reads a period window by window, as far as it gets: with a `Progress`, an error stops it without failing dlt."""
     try:
@@ -128,6 +146,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     A sync of the period may take several runs. Where it stopped is kept in the resource's state, so that the next run
     resumes there rather than at the period's beginning; the cursor itself never moves back.
     """
+    _check_account(context)
     name, settings, zone = context.name(report), context.settings, context.zone()
     progress = context.progress or Progress()
     present = pendulum.now("UTC")
@@ -163,6 +182,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     for part in reader.read(windows):
         if not isinstance(part, WindowResult):
             yield transformer.transform(part)
+            _check_disposition(report)
             continue
         misfits = transformer.take_misfits()
         yield load_window(part, misfits, end, cursor is not None, zone)
@@ -179,6 +199,31 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
             return
+
+
+def _check_account(context: Context) -> None:
+    """Checks that the dataset is this account's: its cursors would hide another account's history.
+
+    Raises:
+        ConfigurationError: it has another account's data.
+    """
+    account = context.client.account(context.user_id)
+    if account.app_id is None:  # missing in some responses
+        return
+    client = context.settings.user_id if context.user_id is None else context.user_id
+    present = {"app_id": account.app_id, "user_id": client}
+    key = str(context.user_id or "")
+    known = dlt.current.source_state().setdefault(ACCOUNTS_KEY, {}).setdefault(key, present)
+    if known != present:
+        raise ConfigurationError(
+            f"sources.comagic.credentials: they are of {_describe(present)}, and the dataset has the data of "
+            f"{_describe(known)}. Load another account into another dataset: dataset_name in .dlt/config.toml."
+        )
+
+
+def _describe(account: Mapping[str, Any]) -> str:
+    client = f", client {account['user_id']}" if account["user_id"] is not None else ""
+    return f"account {account['app_id']}{client}"
 
 
 def _period_start(
@@ -212,6 +257,7 @@ def dictionary_resource(
     parameters = context.parameters(dictionary)
 
     def rows() -> Iterator[TDataItems]:
+        _check_account(context)
         # An error fails the run: nothing read is not the same as no entries, and the table stays as it was.
         found = result or read_whole(dictionary, context)
         zone = context.zone()
