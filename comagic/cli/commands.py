@@ -1,5 +1,6 @@
 """The command line: load, check, status, view, describe."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -275,6 +276,9 @@ def _target(name: str | None, is_demo: bool) -> tuple[AnyDestination, str]:
 def run_command_line(run: RunLoad) -> None:
     """Runs the command line; a user's mistake ends with a message, not with a traceback."""
     ignore_bare_variables()
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         cli(standalone_mode=False, obj=run)

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ from ..exceptions import (
     StatusError,
     WindowTooDenseError,
 )
+from ..settings import ConnectionSettings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -97,8 +99,10 @@ def _interrupted(error: KeyboardInterrupt) -> str:
 
 
 def _missing_setting(error: ConfigFieldMissingException) -> str:
-    if error.fields == ["credentials"] and "sources" in str(error):
-        return NO_CREDENTIALS
+    if error.spec_name == ConnectionSettings.__name__:
+        folder = Path.cwd()
+        hint = f" There is no folder .dlt in {folder}: start the program in the project's folder."
+        return NO_CREDENTIALS + ("" if (folder / ".dlt").is_dir() else hint)
     if error.spec_name == "BigQueryClientConfiguration":
         return (
             "BigQuery: no credentials were found. Run `gcloud auth application-default login`, or run as a service "

@@ -8,6 +8,8 @@ from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
+from ..exceptions import ConfigurationError
+
 AnyDestination = Destination[Any, Any]
 
 DATABASE = "comagic_pipeline.duckdb"
@@ -53,6 +55,11 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
         return dlt.destinations.duckdb(**options)
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
     file = current_folder() / (database or DATABASE)
+    if "?" in str(file):
+        raise ConfigurationError(
+            f"destination.duckdb.credentials: DuckDB cannot write {file}: it takes what follows ? for options. Start "
+            "the program in another folder, or set another file."
+        )
     return dlt.destinations.duckdb(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options)
 
 
