@@ -38,6 +38,8 @@ from .progress_bar import ProgressBar
 SPANS = ("day", "minute")
 """What the API has quotas for."""
 
+SECONDS_BETWEEN_TERMINATIONS = 1.0
+
 RunLoad = Callable[[Load], None]
 """Gives each source of a load to a pipeline."""
 
@@ -279,9 +281,13 @@ def run_command_line(run: RunLoad) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _terminate)
     try:
-        cli(standalone_mode=False, obj=run)
+        try:
+            cli(standalone_mode=False, obj=run)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -293,9 +299,14 @@ def run_command_line(run: RunLoad) -> None:
         _exit_with(error)
 
 
-def _terminate(number: int, _: Any) -> None:
-    """Ends the run at SIGTERM: what is committed is kept, the rest is read again by the next run."""
-    raise SignalReceivedException(number)
+def _terminate(*_: Any) -> None:
+    """Ends the run at SIGTERM: what is committed is kept, the rest is read again by the next run.
+
+    Python drops an exception that is raised in a `__del__`, and libraries swallow some in their imports: so it is
+    raised again until it gets through.
+    """
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_BETWEEN_TERMINATIONS)
+    raise SignalReceivedException(signal.SIGTERM)
 
 
 def _exit_with(error: BaseException) -> None:

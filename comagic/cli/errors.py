@@ -37,6 +37,7 @@ EXIT_USAGE = 2
 EXIT_EARLY = 75
 EXIT_INTERRUPTED = 130
 
+UNREACHABLE = "The destination cannot be reached from this machine: check its network and the address."
 RESUMES = "Loaded data is kept; the next run resumes."
 
 
@@ -48,9 +49,11 @@ def explain(error: BaseException) -> str:
             if isinstance(cause, kind):
                 return message(cause)
         if type(cause).__module__.startswith("google."):
-            return _with_advice(f"BigQuery: {_brief(cause)}")
+            unreachable = f" {UNREACHABLE}" if type(cause).__name__ == "RetryError" else ""
+            return _with_advice(f"BigQuery: {_brief(cause)}") + unreachable
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_bug(chain[-1])):
-        return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}"
+        unreachable = f" {UNREACHABLE}" if isinstance(chain[-1], ConnectionError) else ""
+        return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}{unreachable}"
     return ""
 
 

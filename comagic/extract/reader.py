@@ -191,7 +191,7 @@ class WindowReader:
             return split(window, max(2, ceil(total / (self._max_rows * SPLIT_SHARE))))
         if total > self._reachable:
             raise WindowTooDenseError(
-                f"{self._report.method}: {total} rows around {window.start:{API_TIME}}, of which the API returns "
+                f"{self._report.method}: {total} rows around {window.start:{API_TIME}}; the API returns "
                 f"{self._reachable} at most. Everything before that is loaded, nothing after it. "
                 "Ask the vendor for an export of that moment, and load around it with --since and --until."
             )

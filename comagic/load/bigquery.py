@@ -1,7 +1,7 @@
 """dlt's BigQuery destination, which also sums up what its queries are billed, and metadata requests beside dlt.
 
-The job behind each query is requested as the query ends. Whoever started a job may look at it, so this needs no role
-beyond those for loading; listing jobs would.
+The job behind each query is requested as the query ends. A user may read the jobs that they started, so this needs no
+role beyond those for loading; listing jobs would.
 """
 
 import os
