@@ -281,13 +281,14 @@ def run_command_line(run: RunLoad) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _terminate)
+    signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGALRM"):  # not on Windows
+        signal.signal(signal.SIGALRM, _terminate)
     try:
         try:
             cli(standalone_mode=False, obj=run)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _repeat_termination(0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -305,8 +306,13 @@ def _terminate(*_: Any) -> None:
     Python drops an exception that is raised in a `__del__`, and libraries swallow some in their imports: so it is
     raised again until it gets through.
     """
-    signal.setitimer(signal.ITIMER_REAL, SECONDS_BETWEEN_TERMINATIONS)
+    _repeat_termination(SECONDS_BETWEEN_TERMINATIONS)
     raise SignalReceivedException(signal.SIGTERM)
+
+
+def _repeat_termination(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _exit_with(error: BaseException) -> None:
