@@ -1,4 +1,4 @@
-"""What tests share: an empty place to work in, a sandbox, and the two views of its calls that have to agree."""
+"""Fixtures for all tests: an empty folder, sandboxes, the command line, and destinations."""
 
 import os
 import re
@@ -22,13 +22,13 @@ from filelock import FileLock
 from comagic.cli.commands import run_command_line
 from comagic.sandbox import SandboxServer
 from comagic_pipeline import load_comagic
-from tests.support.processes import SCRIPT, Command, Outcome
+from tests.support.processes import SCRIPT, Command, Outcome, Start
 from tests.support.warehouses import BigQuery, Warehouse
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to work in, with dlt's own files inside and no configuration but the test's."""
+    """An empty current folder, with dlt's own files in it and no configuration but the test's."""
     for name in list(os.environ):
         if name.startswith(("SOURCES__", "DESTINATION", "RUNTIME__", "NOTIFICATIONS__", "BIGQUERY_", "DLT_")):
             monkeypatch.delenv(name)
@@ -43,17 +43,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., SandboxServer]]:
-    """Starts sandboxes that end with the test."""
+    """Starts sandboxes, which stop with the test; arguments as for `SandboxServer`."""
     with ExitStack() as stack:
         yield lambda *args, **kwargs: stack.enter_context(SandboxServer(*args, **kwargs))
 
 
 @pytest.fixture
 def run(place: Path) -> Command:
-    """Runs the script as a process of its own; keyword arguments are environment variables."""
+    """Runs the script as a process; keyword arguments are environment variables."""
 
-    def running(*words: str, **environment: str) -> Outcome:
-        ended = subprocess.run(
+    def run_process(*words: str, **environment: str) -> Outcome:
+        process = subprocess.run(
             [sys.executable, str(SCRIPT), *words],
             env={**os.environ, "COLUMNS": "200", **environment},
             capture_output=True,
@@ -61,19 +61,41 @@ def run(place: Path) -> Command:
             timeout=300,
             check=False,
         )
-        return Outcome(ended.returncode, ended.stdout, ended.stderr)
+        return Outcome(process.returncode, process.stdout, process.stderr)
 
-    return running
+    return run_process
+
+
+@pytest.fixture
+def start(place: Path) -> Iterator[Start]:
+    """Starts the script as a process, which ends with the test; keyword arguments are environment variables."""
+    with ExitStack() as stack:
+
+        def start_process(*words: str, **environment: str) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, str(SCRIPT), *words],
+                env={**os.environ, "COLUMNS": "200", **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                # a background job of a shell, as the tests may be, ignores SIGINT, and its children inherit that
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start_process
 
 
 @pytest.fixture
 def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command line in this process; keyword arguments are environment variables."""
+    """Runs the command line in this process, which is faster; keyword arguments are environment variables."""
 
-    def running(*words: str, **environment: str) -> Outcome:
-        before = signal.getsignal(signal.SIGTERM)
+    def run_in_process(*words: str, **environment: str) -> Outcome:
+        handler = signal.getsignal(signal.SIGTERM)
         capsys.readouterr()
-        Container()[PluggableRunContext].reload()  # files of configuration are read by each process anew
+        Container()[PluggableRunContext].reload()  # configuration files are read again, as by a new process
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["comagic_pipeline.py", *words])
             for name, value in environment.items():
@@ -84,50 +106,54 @@ def command(place: Path, capsys: pytest.CaptureFixture[str]) -> Command:
             except SystemExit as stop:
                 code = stop.code
             finally:
-                signal.signal(signal.SIGTERM, before)
-        shown = capsys.readouterr()
-        return Outcome(code or 0, shown.out, shown.err)
+                signal.signal(signal.SIGTERM, handler)
+        printed = capsys.readouterr()
+        return Outcome(code or 0, printed.out, printed.err)
 
-    return running
+    return run_in_process
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    """An empty warehouse."""
+    """An empty DuckDB file and a pipeline that loads into it."""
     return Warehouse(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder whose folders are the buckets that the emulator of BigQuery can see."""
+    """A folder whose folders are buckets to the BigQuery emulator."""
     return tmp_path_factory.mktemp("buckets")
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory, buckets: Path) -> Iterator[str]:
-    """Address of an emulator of BigQuery, which ends with the tests."""
-    with FileLock(Path(tempfile.gettempdir()) / "duckdb_extensions.lock"):  # tests run two at a time
+    """Address of a BigQuery emulator, which stops with the tests."""
+    with FileLock(Path(tempfile.gettempdir()) / "duckdb_extensions.lock"):  # several workers import it at once
         import_extension("spatial")
     log = tmp_path_factory.mktemp("emulator") / "log"
     command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--rest-port", "0", "--grpc-port", "0"]
     environment = {**os.environ, "BQEMU_GCS_LOCAL_ROOT": str(buckets)}
     with (
-        log.open("wb") as written,
-        subprocess.Popen([*command, "--project", "p"], env=environment, stdout=written, stderr=written) as one,
+        log.open("wb") as output,
+        subprocess.Popen([*command, "--project", "p"], env=environment, stdout=output, stderr=output) as process,
     ):
         try:
             for _ in range(600):
                 if found := re.search(r'"host": "127.0.0.1", "port": (\d+), "event": "rest.listen"', log.read_text()):
                     yield f"http://127.0.0.1:{found.group(1)}"
                     return
-                assert one.poll() is None, log.read_text()
+                assert process.poll() is None, log.read_text()
                 time.sleep(0.1)
             pytest.fail(f"the emulator did not start: {log.read_text()}")
         finally:
-            one.terminate()
+            process.terminate()
 
 
 @pytest.fixture
-def warehouse_in_bigquery(emulator: str) -> BigQuery:
-    """An empty project of the emulator."""
+def warehouse_in_bigquery(emulator: str, monkeypatch: pytest.MonkeyPatch) -> BigQuery:
+    """An empty project of the emulator.
+
+    dlt waits a second before it asks whether a load job is done; here, in loads of this process, hardly at all.
+    """
+    monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda _: time.sleep(0.01))
     return BigQuery(emulator, f"project-{uuid.uuid4().hex[:8]}")

@@ -1,1 +1,1 @@
-"""Measurements, run by hand; no test depends on a time."""
+"""Benchmarks, run manually; no test depends on their times."""

@@ -1,16 +1,16 @@
-"""How fast calls get into DuckDB, and in how much memory.
+"""Measures how fast calls are loaded into DuckDB, and the peak memory.
 
     .venv/bin/python -m tests.benchmarks.load --calls 200000 --calls 1000000
 
-Each line is a process of its own against a sandbox in another, so that peak memory is that of the loader alone.
-Ways to load the same calls from the same server, with the default fields:
+Each row is a separate process, with the sandbox in another, so that peak memory is that of the loader alone.
+Methods to load the same calls from the same server, with the default fields:
 
-pipeline: this project, as `python comagic_pipeline.py` does it: typed columns, child tables, merge by id.
+pipeline: this project, as `python comagic_pipeline.py` runs it: typed columns, child tables, merge by id.
 wide:     the same with all 105 fields and all nested lists.
-script:   what a script of one's own does at best: pages into pyarrow into one flat DuckDB table, lists as JSON text,
-          appended, without child tables, merge, state or retries. It is the floor, not an alternative.
+script:   the least that a script has to do: pages into pyarrow into one flat DuckDB table, lists as JSON text,
+          appended, without child tables, merge, state or retries. A lower bound, not an alternative.
 
-Rates leave out the time that the loader waited for the server.
+Rates exclude the time spent waiting for the server.
 """
 
 import json
@@ -34,11 +34,11 @@ from rich.table import Table
 FIRST_DAY = datetime(2025, 1, 6)
 CALLS_PER_DAY = 20_000
 CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
-WAYS = ("pipeline", "wide", "script")
+METHODS = ("pipeline", "wide", "script")
 
 
 def peak_memory() -> float:
-    """Most memory that this process has had at once, in MB."""
+    """Returns the peak memory of this process in MB."""
     found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     return int(found.group(1)) / 1024 if found else float("nan")
 
@@ -46,7 +46,7 @@ def peak_memory() -> float:
 def measure_pipeline(
     access: dict[str, str], folder: Path, until: datetime, fields: str | None = None
 ) -> dict[str, float]:
-    """Loads as the command line does, a bounded load package at a time, and times dlt's steps."""
+    """Loads in bounded load packages, as the command line does, and measures the time of dlt's steps."""
     os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
     import dlt
 
@@ -82,7 +82,7 @@ def measure_pipeline(
 
 
 def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
-    """Loads pages straight into one flat table."""
+    """Loads pages into one flat table."""
     import duckdb
     import pyarrow
     import requests
@@ -134,16 +134,22 @@ def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dic
 
 @click.group(invoke_without_command=True)
 @click.option(
-    "--calls", "sizes", type=int, multiple=True, default=(200_000,), show_default=True, help="How many; repeatable."
+    "--calls",
+    "sizes",
+    type=int,
+    multiple=True,
+    default=(200_000,),
+    show_default=True,
+    help="Number of calls to load, at least one day; repeatable.",
 )
 @click.pass_context
 def main(context: click.Context, sizes: tuple[int, ...]) -> None:
-    """Measure and print a table."""
+    """Measure each method and print a table."""
     if context.invoked_subcommand:
         return
     table = Table(box=None)
     for title in (
-        "way",
+        "method",
         "calls",
         "rows",
         "server s",
@@ -154,28 +160,28 @@ def main(context: click.Context, sizes: tuple[int, ...]) -> None:
         "rows/s",
         "peak MB",
     ):
-        table.add_column(title, justify="left" if title == "way" else "right")
+        table.add_column(title, justify="left" if title == "method" else "right")
     for size in sizes:
-        for way in WAYS:
+        for method in METHODS:
             with tempfile.TemporaryDirectory() as folder:
-                shown = subprocess.run(
-                    [sys.executable, "-m", "tests.benchmarks.load", "one", way, str(size), folder],
+                output = subprocess.run(
+                    [sys.executable, "-m", "tests.benchmarks.load", "one", method, str(size), folder],
                     check=True, capture_output=True, text=True,
                 ).stdout  # fmt: skip
-            of = json.loads(shown.splitlines()[-1])
-            seconds = of["extract"] + of["normalize"] + of["load"]
-            times = (f"{of[name]:.1f}" for name in ("server", "extract", "normalize", "load"))
-            rates = (f"{of['calls'] / seconds:,.0f}", f"{of['rows'] / seconds:,.0f}", f"{of['peak']:,.0f}")
-            table.add_row(way, f"{of['calls']:,}", f"{of['rows']:,}", *times, *rates)
+            result = json.loads(output.splitlines()[-1])
+            seconds = result["extract"] + result["normalize"] + result["load"]
+            times = (f"{result[name]:.1f}" for name in ("server", "extract", "normalize", "load"))
+            rates = (f"{result['calls'] / seconds:,.0f}", f"{result['rows'] / seconds:,.0f}", f"{result['peak']:,.0f}")
+            table.add_row(method, f"{result['calls']:,}", f"{result['rows']:,}", *times, *rates)
     Console(width=120).print(table)
 
 
 @main.command()
-@click.argument("way", type=click.Choice(WAYS))
+@click.argument("method", type=click.Choice(METHODS))
 @click.argument("size", type=int)
 @click.argument("folder", type=click.Path(path_type=Path))
-def one(way: str, size: int, folder: Path) -> None:
-    """One measurement, as JSON (for the table)."""
+def one(method: str, size: int, folder: Path) -> None:
+    """Print one measurement as JSON."""
     command = [
         sys.executable,
         "-m",
@@ -188,11 +194,11 @@ def one(way: str, size: int, folder: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             access = json.loads(server.stdout.readline()) if server.stdout else {}
-            until = FIRST_DAY + timedelta(days=round(size / CALLS_PER_WEEK * 7))
-            if way == "script":
+            until = FIRST_DAY + timedelta(days=max(1, round(size / CALLS_PER_WEEK * 7)))
+            if method == "script":
                 measured = measure_script(access, folder, until)
             else:
-                measured = measure_pipeline(access, folder, until, "all" if way == "wide" else None)
+                measured = measure_pipeline(access, folder, until, "all" if method == "wide" else None)
         finally:
             server.terminate()
     click.echo(json.dumps({**measured, "peak": peak_memory()}))

@@ -1,4 +1,4 @@
-"""The Cloud Function, run by Google's Functions Framework from the repository's root, as Google's build starts it."""
+"""The Cloud Function loads what a message or request asks for, logs JSON, and fails only where a retry can help."""
 
 import base64
 import json
@@ -19,21 +19,26 @@ import pytest
 import requests
 
 from comagic.cli.cloud_function import BadRequestError, parse_request
-from comagic.sandbox import SandboxServer, Switches
+from comagic.sandbox import SandboxServer
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import ROOT, Serve
 from tests.support.warehouses import BigQuery
 
 
 class Function:
-    """A function that is being served, and what it wrote."""
+    """A served function and its log.
+
+    Args:
+        url: its address.
+        log: the file of its standard output.
+    """
 
     def __init__(self, url: str, log: Path) -> None:
         self.url = url
-        self._log = log
+        self.log = log
 
     def send(self, data: bytes = b"{}") -> int:
-        """Delivers a Pub/Sub message as Eventarc does, a CloudEvent in binary mode; 200 acknowledges it."""
+        """Delivers a Pub/Sub message as Eventarc does; returns the HTTP status, 200 to acknowledge it."""
         headers = {
             "ce-id": uuid.uuid4().hex,
             "ce-source": "//pubsub.googleapis.com/projects/p/topics/update_calls",
@@ -45,25 +50,26 @@ class Function:
         return requests.post(self.url, json=body, headers=headers, timeout=300).status_code
 
     def entries(self) -> list[dict[str, Any]]:
-        """Entries of the log; every line has to be one."""
-        return [json.loads(line) for line in self._log.read_text("utf-8").splitlines()]
+        """Returns the entries of the log; every line has to be one."""
+        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
-    def told(self, severity: str) -> str:
-        """What was logged with a severity."""
-        return "\n".join(of["message"] for of in self.entries() if of["severity"] == severity)
+    def messages(self, severity: str) -> str:
+        """Returns the messages that were logged with a severity."""
+        return "\n".join(entry["message"] for entry in self.entries() if entry["severity"] == severity)
 
 
 @contextmanager
-def serving(folder: Path, target: str, environment: dict[str, str]) -> Iterator[Function]:
+def serve_function(folder: Path, target: str, environment: dict[str, str]) -> Iterator[Function]:
+    """Serves a function by Google's Functions Framework from the repository's root, as Google's build does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder.mkdir(parents=True)
     log = folder / "log"
-    started = {
+    variables = {
         **{name: value for name, value in os.environ.items() if name != "DLT_DATA_DIR"},
         **environment,
-        "FUNCTION_SOURCE": "comagic_pipeline.py",  # what Google's build makes of GOOGLE_FUNCTION_SOURCE
+        "FUNCTION_SOURCE": "comagic_pipeline.py",  # Google's build sets it from GOOGLE_FUNCTION_SOURCE
         "FUNCTION_TARGET": target,
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -71,14 +77,14 @@ def serving(folder: Path, target: str, environment: dict[str, str]) -> Iterator[
     }
     framework = str(Path(sys.executable).parent / "functions-framework")
     with (
-        log.open("wb") as written,
+        log.open("wb") as output,
         (folder / "errors").open("wb") as errors,
-        subprocess.Popen([framework], cwd=ROOT, env=started, stdout=written, stderr=errors) as process,
+        subprocess.Popen([framework], cwd=ROOT, env=variables, stdout=output, stderr=errors) as process,
     ):
         try:
             for _ in range(600):
-                with socket.socket() as knock:
-                    if knock.connect_ex(("127.0.0.1", port)) == 0:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 assert process.poll() is None, (folder / "errors").read_text()
                 time.sleep(0.1)
@@ -87,15 +93,15 @@ def serving(folder: Path, target: str, environment: dict[str, str]) -> Iterator[
             process.terminate()
 
 
-Start = Callable[..., Function]
+StartFunction = Callable[..., Function]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Serves functions that end with the test."""
+def start_function(tmp_path: Path) -> Iterator[StartFunction]:
+    """Serves functions, which stop with the test."""
     with ExitStack() as stack:
         yield lambda sandbox, warehouse, target="main", **more: stack.enter_context(
-            serving(
+            serve_function(
                 tmp_path / uuid.uuid4().hex,
                 target,
                 {**access_to(sandbox), **warehouse.environment, "LOAD__WORKERS": "1", **more},
@@ -103,91 +109,116 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
 
 
-def test_events_load_once_however_often_and_at_once_they_come(
-    serve: Serve, start: Start, warehouse_in_bigquery: BigQuery
+def test_concurrent_and_repeated_events_load_each_row_once(
+    serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:
     account = recent_account(3)
     sandbox = serve(account)
-    function = start(sandbox, warehouse_in_bigquery)
-    with ThreadPoolExecutor(2) as both:
-        assert list(both.map(function.send, [b"{}", b""])) == [200, 200]
-    assert "Another run is loading here" in function.told("WARNING")
+    function = start_function(sandbox, warehouse_in_bigquery)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(function.send, [b"{}", b""])) == [200, 200]
+    assert (
+        "Stopped early. Another run is active here, started by another event. Nothing was loaded."
+        in function.messages("WARNING")
+    )
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
-    before = warehouse_in_bigquery._rows("calls")
+    rows_before = warehouse_in_bigquery.rows("calls")
     assert function.send() == 200
-    assert warehouse_in_bigquery._rows("calls") == before, "not even a load id changed"
-    added = account.upload(datetime(*TODAY.timetuple()[:3]) - timedelta(days=40), contact_phone_number="79001112233")
-    order = {"since": str(TODAY - timedelta(days=41)), "until": str(TODAY - timedelta(days=39)), "resources": ["calls"]}
-    assert function.send(json.dumps(order).encode()) == 200
-    assert added in warehouse_in_bigquery.calls()
-    assert "calls: " in function.told("INFO")
-    loaded = [of for of in function.entries() if of.get("outcome") == "loaded"]
-    assert len(loaded) == 3, "the alert counts these"
-    assert (Path(function._log).parent / "dlt").is_dir(), "dlt's files are in the temporary folder"
-    check_what_is_not_tried_again(sandbox, function)
+    assert warehouse_in_bigquery.rows("calls") == rows_before, "a load id changed"
+    uploaded = account.upload(datetime(*TODAY.timetuple()[:3]) - timedelta(days=40), contact_phone_number="79001112233")
+    backfill = {
+        "since": str(TODAY - timedelta(days=41)),
+        "until": str(TODAY - timedelta(days=39)),
+        "resources": ["calls"],
+    }
+    assert function.send(json.dumps(backfill).encode()) == 200
+    assert uploaded in warehouse_in_bigquery.calls()
+    assert "calls: " in function.messages("INFO")
+    loaded = [entry for entry in function.entries() if entry.get("outcome") == "loaded"]
+    assert len(loaded) == 3, "the alert counts these entries"
+    assert (Path(function.log).parent / "dlt").is_dir(), "dlt's files are not in the temporary folder"
+    check_only_transient_errors_are_retried(sandbox, function)
 
 
-def check_what_is_not_tried_again(sandbox: SandboxServer, function: Function) -> None:
-    asked = sandbox.requests
-    for data, told in ((b'{"since": ', "is not JSON"), (b'{"from": "x"}', "'from'"), (b'{"since": "soon"}', "--since")):
+def check_only_transient_errors_are_retried(sandbox: SandboxServer, function: Function) -> None:
+    """Sends messages that fail: Pub/Sub sends a message again unless the status is 200."""
+    requests_before = sandbox.requests
+    for data, message in (
+        (b'{"since": ', "is not JSON"),
+        (b'{"from": "x"}', "'from'"),
+        (b'{"since": "soon"}', "--since"),
+    ):
         assert function.send(data) == 200, "acknowledged"
-        assert told in function.told("ERROR"), data
-    assert sandbox.requests == asked
+        assert message in function.messages("ERROR"), data
+    assert sandbox.requests == requests_before
     sandbox.switches.errors = {"get.calls_report": "access_token_blocked"}
     assert function.send() == 200
-    assert "access_token_blocked" in function.told("ERROR")
+    assert "access_token_blocked" in function.messages("ERROR")
     sandbox.switches.errors = {"get.calls_report": "internal_error"}
-    assert function.send() == 500, "a fault that passes: Pub/Sub sends the message again"
-    assert "internal_error" in function.told("ERROR")
+    assert function.send() == 500, "a transient error was acknowledged"
+    assert "internal_error" in function.messages("ERROR")
 
 
-def test_a_run_stops_before_its_limit_and_the_next_event_goes_on(
-    serve: Serve, start: Start, warehouse_in_bigquery: BigQuery
+def test_run_stops_before_its_time_limit_and_next_event_resumes(
+    serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:
     account = recent_account(3)
-    sandbox = serve(account, Switches(latency=0.3))
-    function = start(
-        sandbox, warehouse_in_bigquery, SOURCES__COMAGIC__MAX_MINUTES="0.15", SOURCES__COMAGIC__WINDOW_DAYS="1"
+
+    def slow_down(request: int) -> None:
+        if request == 12:
+            sandbox.switches.latency = 60  # longer than the time limit
+
+    sandbox = serve(account, before_answer=slow_down)
+    settings = {"MAX_MINUTES": "0.25", "WINDOW_DAYS": "1", "FIELDS": "is_lost"}
+    function = start_function(
+        sandbox,
+        warehouse_in_bigquery,
+        **{f"SOURCES__COMAGIC__{name}": value for name, value in settings.items()},
     )
     assert function.send() == 200
-    assert "Stopped early" in function.told("WARNING")
-    expected = expected_calls(account, LONG_AGO)
+    assert "Stopped early. The time limit of 0.25 minutes is reached." in function.messages("WARNING")
+    columns = ("id", "start_time", "is_lost", "partition_date")
+    expected = {key: {name: call[name] for name in columns} for key, call in expected_calls(account, LONG_AGO).items()}
     loaded = warehouse_in_bigquery.calls()
     assert 0 < len(loaded) < len(expected)
     sandbox.switches.latency = 0
-    asked = sandbox.requests
+    requests_before = sandbox.requests
     assert function.send() == 200
     assert differences(warehouse_in_bigquery.calls(), expected) == []
-    assert sandbox.requests - asked < 41, "it went on, it did not begin anew"
+    assert sandbox.requests - requests_before <= 33, "the next event started at the beginning"
 
 
-def test_a_request_by_http_is_answered(serve: Serve, start: Start, warehouse_in_bigquery: BigQuery) -> None:
+def test_http_request_gets_outcome_and_message(
+    serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
+) -> None:
     sandbox = serve(recent_account(3))
-    function = start(sandbox, warehouse_in_bigquery, "main_http")
-    answer = requests.post(function.url, json={"resources": ["tags"]}, timeout=300)
-    assert (answer.status_code, answer.json()) == (200, {"outcome": "loaded", "message": ""})
+    function = start_function(sandbox, warehouse_in_bigquery, "main_http")
+    response = requests.post(function.url, json={"resources": ["tags"]}, timeout=300)
+    assert (response.status_code, response.json()) == (200, {"outcome": "loaded", "message": ""})
     assert warehouse_in_bigquery.query("SELECT count(*) > 0 FROM tags") == [(True,)]
-    answer = requests.post(function.url, json={"resources": ["tagz"]}, timeout=300)
-    assert (answer.status_code, answer.json()["outcome"]) == (400, "refused")
-    assert "did you mean 'tags'" in answer.json()["message"]
+    response = requests.post(function.url, json={"resources": ["tagz"]}, timeout=300)
+    assert (response.status_code, response.json()["outcome"]) == (400, "rejected")
+    assert "did you mean 'tags'" in response.json()["message"]
     sandbox.switches.errors = {"get.tags": "internal_error"}
-    answer = requests.post(function.url, json={"resources": ["tags"]}, timeout=300)
-    assert (answer.status_code, "internal_error" in answer.json()["message"]) == (500, True)
+    response = requests.post(function.url, json={"resources": ["tags"]}, timeout=300)
+    assert (response.status_code, "internal_error" in response.json()["message"]) == (500, True)
 
 
-def test_a_file_that_would_be_gone_is_refused(serve: Serve, start: Start) -> None:
-    function = start(serve(), BigQuery("http://127.0.0.1:9", "p"), DESTINATION_TYPE="duckdb")
+def test_duckdb_file_is_rejected_as_destination(serve: Serve, start_function: StartFunction) -> None:
+    function = start_function(serve(), BigQuery("http://127.0.0.1:9", "p"), DESTINATION_TYPE="duckdb")
     assert function.send() == 200
-    assert "DESTINATION_TYPE" in function.told("ERROR")
+    assert "Rejected. DESTINATION_TYPE: a function keeps no files" in function.messages("ERROR")
 
 
 @pytest.mark.parametrize("text", ["[]", "x", '"since"', '{"since": 7}', '{"resources": "calls"}', '{"resources": [1]}'])
-def test_orders_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(BadRequestError, match="request"):
+def test_malformed_request_is_rejected(text: str) -> None:
+    with pytest.raises(
+        BadRequestError, match=r"^The request('s (since|resources) (is|are) | is not (JSON \(|a JSON object: ))"
+    ):
         parse_request(text)
 
 
-def test_an_order_becomes_words() -> None:
-    order = '{"since": "2026-01-01", "resources": ["calls", "tags"]}'
-    assert parse_request(order) == ["--since", "2026-01-01", "--resource", "calls", "--resource", "tags"]
+def test_request_becomes_arguments_of_the_command_line() -> None:
+    request = '{"since": "2026-01-01", "resources": ["calls", "tags"]}'
+    assert parse_request(request) == ["--since", "2026-01-01", "--resource", "calls", "--resource", "tags"]
     assert parse_request("") == parse_request("{}") == []

@@ -1,4 +1,4 @@
-"""The data dictionary is what the catalog says, and its questions have answers in both databases."""
+"""docs/tables.md has every table and column of the catalog; its queries return the same in DuckDB and BigQuery."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from tests.support.warehouses import BigQuery, Warehouse
 PAGE = read_page("docs/tables.md")
 
 
-def test_every_table_and_column_is_on_the_page() -> None:
+def test_page_has_every_table_and_column() -> None:
     for name, resource in resources().items():
         section = PAGE.split(f"\n### {name}\n")[1].split("\n### ")[0]
         for field in resource.fields.values():
@@ -25,10 +25,10 @@ def test_every_table_and_column_is_on_the_page() -> None:
             assert field.type != LIST or f"\n### {name}__{field.name}\n" in PAGE
 
 
-def test_all_resources_load_into_both_databases_and_the_questions_have_the_same_answers(
+def test_all_resources_load_and_queries_return_the_same_in_duckdb_and_bigquery(
     serve: Serve, warehouse: Warehouse, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one run of dlt, as one may do in code of one's own: on the emulator a run of each would take minutes."""
+    """In one run of dlt for each, as users may do in their own code: a run for each resource would take minutes."""
     for name, value in {**warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}.items():
         monkeypatch.setenv(name, value)
     base_url = serve(recent_account(2)).base_url
@@ -49,5 +49,5 @@ def test_all_resources_load_into_both_databases_and_the_questions_have_the_same_
         rows = warehouse.query(sql)
         assert rows, sql
         qualified = sql.replace("comagic.", f"`{warehouse_in_bigquery.project}`.comagic.")
-        found = [tuple(row.values()) for row in warehouse_in_bigquery.client.query_and_wait(qualified)]
-        assert [pytest.approx(row) if isinstance(row[-1], float) else row for row in rows] == found, sql
+        rows_in_bigquery = [tuple(row.values()) for row in warehouse_in_bigquery.client.query_and_wait(qualified)]
+        assert [pytest.approx(row) if isinstance(row[-1], float) else row for row in rows] == rows_in_bigquery, sql

@@ -1,11 +1,10 @@
-"""Tasks that share a period and load at once, as those of a Cloud Run job do."""
+"""Parallel tasks, as those of a Cloud Run job, share a period and load at once into the same tables."""
 
 import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -17,34 +16,34 @@ from tests.support.warehouses import BigQuery
 TASKS = 3
 
 
-def test_parallel_tasks_give_the_same_tables_as_one(serve: Serve, warehouse_in_bigquery: BigQuery) -> None:
-    """Each has a state and a staging dataset of its own; a task that failed is begun again, as Cloud Run does."""
+def test_parallel_tasks_load_the_same_tables_as_one_run(serve: Serve, warehouse_in_bigquery: BigQuery) -> None:
+    """Each has its own state and staging dataset; a failed task is started again, as Cloud Run does."""
     account = recent_account(5)
     since, until = str(TODAY - timedelta(days=41)), str(TODAY - timedelta(days=1))
     words = [sys.executable, str(SCRIPT), "load", "--since", since, "--until", until]
     words += ["--resource", "calls", "--resource", "tags"]
-    environment = {**os.environ, **access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
+    environment = {**os.environ, **access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "3"}
 
-    def started(index: int) -> "subprocess.Popen[str]":
-        own = {**environment, "CLOUD_RUN_TASK_INDEX": str(index), "CLOUD_RUN_TASK_COUNT": str(TASKS)}
-        return subprocess.Popen(words, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def start_task(index: int) -> "subprocess.Popen[str]":
+        task = {**environment, "CLOUD_RUN_TASK_INDEX": str(index), "CLOUD_RUN_TASK_COUNT": str(TASKS)}
+        return subprocess.Popen(words, env=task, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    waiting = [*enumerate(map(started, range(TASKS)))]
-    told: list[str] = []
-    tries = 0
-    while waiting:
-        index, process = waiting.pop(0)
-        told.append(process.communicate(timeout=300)[0])
+    running = [*enumerate(map(start_task, range(TASKS)))]
+    outputs: list[str] = []
+    retries = 0
+    while running:
+        index, process = running.pop(0)
+        outputs.append(process.communicate(timeout=300)[0])
         if process.returncode:
-            tries += 1
-            assert tries <= TASKS, told
-            waiting.append((index, started(index)))
+            retries += 1
+            assert retries <= TASKS, outputs
+            running.append((index, start_task(index)))
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
-    assert sum("tags: read whole" in text for text in told) == 1, "the dictionaries come with the first task"
-    datasets = {of.dataset_id for of in warehouse_in_bigquery.client.list_datasets()}
+    assert sum("tags: read whole" in output for output in outputs) == 1, "not only the first task loads dictionaries"
+    datasets = {dataset.dataset_id for dataset in warehouse_in_bigquery.client.list_datasets()}
     assert datasets == {"comagic", *(f"comagic_staging_{index}" for index in range(TASKS))}
     windows = warehouse_in_bigquery.query("SELECT is_incremental, count(*) FROM load_windows GROUP BY 1")
-    assert [incremental for incremental, _ in windows] == [False], "no cursor has moved"
+    assert [is_incremental for is_incremental, _ in windows] == [False], "a cursor has moved"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
@@ -54,21 +53,24 @@ def test_shares_cover_the_period_and_do_not_overlap(count: int, hours: int) -> N
     end = start + timedelta(hours=hours)
     shares = [share(start, end, index, count) for index in range(count)]
     assert (shares[0].start, shares[-1].end) == (start, end)
-    assert all(one.end == next_one.start for one, next_one in pairwise(shares))
-    lengths = {of.seconds // 86_400 for of in shares if of.seconds}
-    assert not lengths or max(lengths) - min(lengths) <= 1
-    assert all(isinstance(of, Window) for of in shares)
+    assert all(earlier.end == later.start for earlier, later in pairwise(shares))
+    days = {part.seconds // 86_400 for part in shares if part.seconds}
+    assert not days or max(days) - min(days) <= 1
+    assert all(isinstance(part, Window) for part in shares)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["--task-count", "2"], "--since and --until"),
-        (["--since", "2026-01-01", "--task-count", "2"], "--since and --until"),
-        (["--since", "2026-01-01", "--until", "2026-02-01", "--task-count", "2", "--task-index", "2"], "from 0"),
+        (["--task-count", "2"], "--task-count above 1 (CLOUD_RUN_TASK_COUNT) goes with --since and --until."),
+        (["--since", "2026-01-01", "--task-count", "2"], "goes with --since and --until."),
+        (
+            ["--since", "2026-01-01", "--until", "2026-02-01", "--task-count", "2", "--task-index", "2"],
+            "--task-index 2: tasks are counted from 0, and --task-count is 2.",
+        ),
         (["--task-count", "0"], "--task-count"),
     ],
 )
-def test_shares_that_cannot_be_are_refused(serve: Serve, command: Command, words: list[str], told: Any) -> None:
-    shown = command(*words, **access_to(serve()))
-    assert (shown.code, told in shown.err) == (2, True), shown.err
+def test_impossible_shares_are_rejected(serve: Serve, command: Command, words: list[str], message: str) -> None:
+    result = command(*words, **access_to(serve()))
+    assert (result.code, message in result.err) == (2, True), result.err

@@ -1,22 +1,27 @@
-"""The sandbox's accounts: how to reach one, and what has to be in the destination after a load."""
+"""Accounts of the sandbox: how to reach one, and what has to be in the destination after a load."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pendulum
 
-from comagic.catalog import LIST, TIME, reports
+from comagic.catalog import LIST, TIME, Field, Report, reports
+from comagic.extract.reader import computed_key
 from comagic.sandbox import SandboxServer, SyntheticAccount
+from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import KEY
+from comagic.sandbox.vocabulary import SITES
 
 CALLS = reports()["calls"]
-LONG_AGO = datetime(2000, 1, 1)
+LONG_AGO = datetime(2024, 1, 1)
+"""Before the calls of every account; not much before, since an account looks for calls hour by hour."""
 FAR = datetime(2100, 1, 1)
 TODAY: date = pendulum.today("UTC").date()
 
 
 def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
-    """The environment that leads to a sandbox; calls of the last 40 days."""
+    """Returns the environment variables for loading a sandbox's calls of the last 40 days, and more of them."""
     return {
         "SOURCES__COMAGIC__BASE_URL": sandbox.base_url,
         "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN": KEY,
@@ -26,35 +31,58 @@ def access_to(sandbox: SandboxServer, **more: str) -> dict[str, str]:
 
 
 def recent_account(calls_per_day: float = 10, **settings: Any) -> SyntheticAccount:
-    """Calls of the last 40 days, today's left out, so that nothing goes on while a test runs."""
+    """Returns an account with calls of the last 40 days, but none of today, so that nothing changes during a test."""
     first, last = TODAY - timedelta(days=40), TODAY - timedelta(days=1)
     return SyntheticAccount(**{"first_day": first, "last_day": last, "calls_per_day": calls_per_day, **settings})
 
 
+def days_ago(days: int) -> datetime:
+    """Returns midnight so many days before today; a negative number is after it."""
+    return datetime(TODAY.year, TODAY.month, TODAY.day) - timedelta(days=days)
+
+
+def resource_options(*names: str) -> list[str]:
+    """Returns the options of the command line that select these resources."""
+    return [word for name in names for word in ("--resource", name)]
+
+
 def expected_calls(account: SyntheticAccount, start: datetime, end: datetime = FAR) -> dict[int, dict[str, Any]]:
-    """What has to be in the warehouse: the account's own calls, times of its zone as UTC, null lists empty."""
+    """Returns the account's calls by id as they should be in the destination: times in UTC, null lists empty."""
     zone = pendulum.timezone(account.timezone)
 
-    def converted(name: str, value: Any, of: dict[str, Any]) -> Any:
-        if name in of and of[name].type == LIST:
-            items = of[name].children
+    def converted(name: str, value: Any, fields: Mapping[str, Field]) -> Any:
+        if name in fields and fields[name].type == LIST:
+            children = fields[name].children
             return [
-                {key: converted(key, item.get(key), items) for key in items} if items else item for item in value or []
+                {key: converted(key, item.get(key), children) for key in children} if children else item
+                for item in value or []
             ]
-        if value is not None and name in of and of[name].type == TIME:
+        if value is not None and name in fields and fields[name].type == TIME:
             return datetime.fromisoformat(value).replace(tzinfo=zone).astimezone(pendulum.UTC)
         return value
 
     calls = {}
     for call in account.calls(start, end, now=FAR):
-        row = {name: converted(name, call[name], dict(CALLS.fields)) for name in CALLS.selected}
+        row = {name: converted(name, call[name], CALLS.fields) for name in CALLS.selected}
         row["partition_date"] = datetime.fromisoformat(call["start_time"]).date()
         calls[call["id"]] = row
     return calls
 
 
+def expected_rows(account: SyntheticAccount, report: Report) -> list[dict[str, Any]]:
+    """Returns the account's rows of a report other than calls, as the API sends them, sorted by key."""
+    rows: Iterable[dict[str, Any]]
+    calls = list(account.calls(LONG_AGO, FAR, FAR))
+    if report.name == "campaign_daily_stat":
+        stat = [row for site in SITES for row in daily_stat(report, site[0], calls)]
+        rows = ({**row, "row_id": computed_key(row, report.key_of)} for row in stat)
+    else:
+        rows = (row for call in calls for row in derived(report, call))
+    return sorted(rows, key=lambda row: row[report.primary_key])
+
+
 def differences(loaded: dict[int, dict[str, Any]], expected: dict[int, dict[str, Any]]) -> list[str]:
-    """What differs, in words; the first few."""
+    """Describes the first differences between loaded and expected rows; an empty list if they are equal."""
     found = [f"missing {key}" for key in expected.keys() - loaded.keys()]
     found += [f"extra {key}" for key in loaded.keys() - expected.keys()]
     for key in expected.keys() & loaded.keys():

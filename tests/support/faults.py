@@ -1,10 +1,9 @@
-"""Faults of the sandbox that a retry can help against."""
+"""Transient faults of the sandbox, and how to shorten those that hang."""
 
 from comagic.exceptions import BadResponseError, InternalError, OverloadedError, UnreachableError
 
 HANGS = {"RUNTIME__REQUEST_TIMEOUT": "1"}
-"""Time to wait for an answer that does not come; only for hangs, since a busy machine takes its time too."""
-"""Environment under which a response that hangs is given up soon."""
+"""Environment under which a request times out after a second; only for hangs, because a busy machine is slow, too."""
 
 TRANSIENT = {
     "reset": UnreachableError,
@@ -26,4 +25,4 @@ TRANSIENT = {
     "503": OverloadedError,
     "599": OverloadedError,
 }
-"""The fault, and what it raises if it lasts."""
+"""Each fault with the exception that is raised if it lasts."""

@@ -1,4 +1,4 @@
-"""Fenced code blocks of the pages."""
+"""Pages of the documentation and their fenced code blocks."""
 
 import re
 from pathlib import Path
@@ -9,23 +9,23 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def read_page(name: str) -> str:
-    """The text of a page, by its path from the repository's root."""
+    """Returns the text of a page, by its path from the repository's root."""
     return (ROOT / name).read_text("utf-8")
 
 
 def code_blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language, indented ones included, without their indentation."""
+    """Returns the fenced blocks of a language, indented ones included, without their indentation."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
 
 def block_after(text: str, words: str, language: str = "sql") -> str:
-    """The first block of a language after some words of a page."""
+    """Returns the first block of a language after some words of a page."""
     return code_blocks(text.split(words, 1)[1], language)[0]
 
 
 def markdown_pages() -> list[Path]:
-    """All Markdown files of the repository."""
+    """Returns all Markdown files of the repository."""
     return sorted(
         file for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "ru", ROOT / "deploy") for file in folder.glob("*.md")
     )

@@ -9,6 +9,7 @@ Case = TypeVar("Case")
 
 ALL_CASES = "ALL_CASES" in os.environ
 """Whether every case is tested; `.ci/proofs` sets the variable."""
+
 SEED = os.environ.get("TEST_SEED", "1")
 """Which sample is tested; `.ci/run` sets a new one each day and prints it."""
 
@@ -19,4 +20,4 @@ def sample(cases: Iterable[Case], size: int) -> list[Case]:
     if ALL_CASES or size >= len(listed):
         return listed
     chosen = set(Random(SEED).sample(range(len(listed)), size))
-    return [case for place, case in enumerate(listed) if place in chosen]
+    return [case for number, case in enumerate(listed) if number in chosen]

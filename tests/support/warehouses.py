@@ -1,4 +1,4 @@
-"""Destinations and what a reader finds there: a DuckDB file, and a project of the BigQuery emulator."""
+"""Destinations to load into and query: a DuckDB file, and a project in the BigQuery emulator."""
 
 import re
 from datetime import datetime
@@ -31,7 +31,7 @@ DUCKDB_TYPES = {
     "json": "JSON",
     "date": "DATE",
 }
-"""DuckDB's types of the catalog's."""
+"""DuckDB's column type for each type of the catalog."""
 
 
 def sandbox_source(
@@ -44,7 +44,7 @@ def sandbox_source(
     until: datetime | None = None,
     **settings: Any,
 ) -> DltSource:
-    """The source of a sandbox's account, with settings by keyword; it loads its period in one load package.
+    """Returns a source that reads a sandbox's account, its whole period in one load package.
 
     Args:
         sandbox: the sandbox.
@@ -66,7 +66,7 @@ def sandbox_source(
 
 
 class Warehouse:
-    """A DuckDB file, the pipeline that loads into it, and what a reader finds there."""
+    """A DuckDB file, a pipeline that loads into it, and queries of its tables."""
 
     def __init__(self, folder: Path, name: str = "comagic") -> None:
         self.file = folder / f"{name}_pipeline.duckdb"
@@ -78,28 +78,40 @@ class Warehouse:
         )
 
     def load(self, sandbox: SandboxServer, **settings: Any) -> None:
-        """One run of the pipeline; for the keyword arguments see `sandbox_source`."""
+        """Runs the pipeline once; for the keyword arguments see `sandbox_source`."""
         source = sandbox_source(sandbox, **settings)
         self.pipeline.run(source, loader_file_format="parquet").raise_on_failed_jobs()
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query; times come as UTC."""
+        """Returns the rows of a query, times in UTC."""
         with duckdb.connect(str(self.file), read_only=True) as connection:
             connection.execute("SET TimeZone = 'UTC'; SET search_path = 'comagic'")
             return connection.execute(sql).fetchall()
 
     def calls(self) -> dict[int, dict[str, Any]]:
-        """The loaded calls by id, lists as lists again, times as UTC."""
+        """Returns the loaded calls by id: child rows as lists again, times in UTC."""
         found = {row["id"]: row for row in self._rows("calls")}
         by_key = {row["_dlt_id"]: row for row in found.values()}
         for name in self._lists():
             for row in found.values():
                 row[name] = []
             for child in self._rows(f"calls__{name}", "_dlt_list_idx"):
-                parent = by_key[child["_dlt_root_id"]]  # an orphan would be a KeyError
+                parent = by_key[child["_dlt_root_id"]]  # a KeyError if the child row has no parent
                 item = {key: value for key, value in child.items() if not key.startswith("_dlt")}
                 parent[name].append(item["value"] if list(item) == ["value"] else item)
         return {key: {n: v for n, v in row.items() if not n.startswith("_dlt")} for key, row in found.items()}
+
+    def rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
+        """Returns all rows of a table, ordered by a column; times in UTC."""
+        return self._rows(table, order)
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Returns the types of a table's columns by name, without those that dlt adds."""
+        found = self.query(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{table}' ORDER BY ordinal_position"
+        )
+        return {name: kind for name, kind in found if not name.startswith("_dlt")}
 
     def _lists(self) -> list[str]:
         tables = self.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
@@ -117,7 +129,7 @@ class Warehouse:
 
 
 class BigQuery(Warehouse):
-    """A project of the emulator of BigQuery, and what a reader finds in it."""
+    """A project in the BigQuery emulator, and queries of its tables."""
 
     def __init__(self, host: str, project: str) -> None:
         self.project = project
@@ -130,12 +142,12 @@ class BigQuery(Warehouse):
         self.client = bigquery.Client(project, AnonymousCredentials(), client_options={"api_endpoint": host})  # type: ignore[no-untyped-call]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query; times come as UTC. Unqualified names are nothing to the emulator."""
+        """Returns the rows of a query, times in UTC. The emulator resolves only qualified table names."""
         qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.comagic.", sql)
         return [tuple(row.values()) for row in self.client.query_and_wait(qualified)]
 
     def statements(self) -> list[str]:
-        """All that was asked of the project, the oldest first."""
+        """Returns the SQL of all queries that the project has run, oldest first."""
         return [job.query for job in self.client.list_jobs() if job.job_type == "query"][::-1]
 
     def _lists(self) -> list[str]:
