@@ -119,17 +119,6 @@ def _wrong_type(error: ConfigValueCannotBeCoercedException) -> str:
     return f"sources.comagic.{error.field_name}: the configured value has the wrong type; it has to be {kind}."
 
 
-def _not_normalized(error: NormalizeJobFailed) -> str:
-    if "contract" not in str(error).lower():
-        return _brief(error)
-    return (
-        "A value does not fit the type of its column, and a second column beside it would hide that. "
-        f"{_brief(error)} "
-        "Exclude the field (sources.comagic.fields or exclude_fields) and report it to this project. "
-        "Nothing was loaded."
-    )
-
-
 def _is_termination(error: BaseException) -> bool:
     return isinstance(error, SignalReceivedException) and error.signal_code == signal.SIGTERM
 
@@ -189,7 +178,7 @@ MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
         lambda error: f"There is no destination {str(error.ref)!r}; use duckdb or bigquery.",
     ),
     (MissingDependencyException, lambda error: f"A package is missing. {_brief(error)}"),
-    (NormalizeJobFailed, _not_normalized),
+    (NormalizeJobFailed, _brief),
     (DestinationException, lambda error: _with_advice(f"The destination rejected the load: {_brief(error)}")),
     (ConfigurationException, lambda error: f"The configuration is wrong: {_brief(error)}"),
 )

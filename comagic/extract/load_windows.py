@@ -45,7 +45,7 @@ FIELDS = (
     Field(
         "period_end", "timestamp", "End of the period that the run was to load; equal to loaded_up_to if it got there."
     ),
-    Field("is_incremental", "bool", "True for an incremental run; false for one with --since."),
+    Field("is_incremental", "bool", "False for a period of a report that was loaded with --since, else true."),
 )
 
 

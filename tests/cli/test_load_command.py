@@ -143,7 +143,7 @@ def test_duckdb_merges_in_one_transaction_and_one_job_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("is_first_load", [True, False])
-def test_changed_type_stops_the_load_until_the_field_is_excluded(
+def test_changed_type_is_loaded_beside_its_column_until_it_fits_again(
     command: Command, serve: Serve, place: Path, is_first_load: bool
 ) -> None:
     account = recent_account(2)
@@ -152,17 +152,14 @@ def test_changed_type_stops_the_load_until_the_field_is_excluded(
         assert command(**environment).code == 0
     key = next(iter(expected_calls(account, datetime.combine(TODAY - timedelta(days=5), datetime.min.time()))))
     account.change(key, talk_duration="long")
-    for _ in range(2):
-        result = command(**environment)
-        assert (result.code, "talk_duration" in result.err) == (1, True), result.err
-        assert "Exclude the field (sources.comagic.fields or exclude_fields)" in result.err
-        assert "Nothing was loaded." in result.err
-        assert "Traceback" not in result.err
-    result = command(**environment, SOURCES__COMAGIC__FIELDS="is_lost")
+    result = command(**environment)
     assert result.code == 0, result.err
+    assert f'talk_duration of {key} is "long"' in result.out
+    query = f"SELECT talk_duration, talk_duration__v_text FROM calls WHERE id = {key}"
+    assert Warehouse(place).query(query) == [(None, "long")]
     loaded = Warehouse(place).query("SELECT count(DISTINCT id), count(*) FROM calls")
     assert loaded == [(len(expected_calls(account, LONG_AGO)),) * 2]
     account.change(key, talk_duration=5)
     result = command(**environment)
     assert result.code == 0, result.err
-    assert Warehouse(place).query(f"SELECT talk_duration FROM calls WHERE id = {key}") == [(5,)]
+    assert Warehouse(place).query(query) == [(5, None)]

@@ -112,7 +112,7 @@ def test_interruption_is_not_notified_even_if_wrapped_by_dlt(hook: Hook) -> None
     )
 
     def notifying() -> AbstractContextManager[None]:
-        return notify_outcome(Notifier(settings, None), str, Console())
+        return notify_outcome(Notifier(settings, None), str, list, Console())
 
     with pytest.raises(KeyboardInterrupt), notifying():
         raise KeyboardInterrupt

@@ -47,7 +47,7 @@ NOT_ENABLED: Rejection = ("/queries", 400, "invalid", "The project p has not ena
     [
         (NO_DATA_EDITOR, "BigQuery Data Editor"),
         (NO_JOB_USER, "BigQuery Job User"),
-        (NOT_ENABLED, "destination.bigquery.project_id"),
+        (NOT_ENABLED, "has not enabled BigQuery"),
     ],
 )
 @pytest.mark.parametrize("subcommand", ["load", "status"])

@@ -66,5 +66,6 @@ def test_error_is_raised_to_own_code_unless_progress_collects_it(serve: Serve, w
     sandbox.switches.day_limit = 7
     progress = Progress()
     warehouse.load(sandbox, progress=progress, **settings)
-    assert "limit_exceeded" in str(progress.first_error())
+    (error,) = progress.errors()
+    assert "limit_exceeded" in str(error)
     assert not progress.is_complete("calls")

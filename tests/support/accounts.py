@@ -7,7 +7,7 @@ from typing import Any
 import pendulum
 
 from comagic.catalog import LIST, TIME, Field, Report, reports
-from comagic.extract.reader import computed_key
+from comagic.extract.rows import computed_key
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import KEY
