@@ -1,11 +1,9 @@
-"""Every dictionary, by one suite: first load, second load, deleted entries, empty, refused, types and descriptions."""
+"""Every dictionary is loaded whole and typed, replaces what was there, and is unchanged if it cannot be read whole."""
 
 import json
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import dlt
+import pytest
 
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, dictionaries
@@ -13,72 +11,73 @@ from comagic.extract.schema import flatten
 from comagic.load.destinations import REPLACE
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.support.accounts import LONG_AGO, access_to, expected_calls, recent_account
+from tests.support.accounts import FAR, LONG_AGO, access_to, expected_calls, recent_account, resource_options
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import DUCKDB_TYPES, BigQuery, Warehouse
 
 NAMES = list(dictionaries())
-ALL = {"SOURCES__COMAGIC__RESOURCES": "dictionaries"}
 
 
-def rows(place: Path, name: str) -> list[dict[str, Any]]:
-    warehouse = Warehouse(place)
-    return warehouse._rows(name, dictionaries()[name].primary_key)
+def loaded_keys(warehouse: Warehouse, name: str) -> list[int]:
+    """Keys of a dictionary's table, in order."""
+    key = dictionaries()[name].primary_key
+    return [row[key] for row in warehouse.rows(name, key)]
 
 
-def test_all_dictionaries_load_typed_and_agree_with_the_account_and_its_calls(
-    serve: Serve, command: Command, place: Path
+def expected_keys(account: SyntheticAccount, name: str) -> list[int]:
+    """Keys of the account's own entries, in order."""
+    key = dictionaries()[name].primary_key
+    return sorted(entry[key] for entry in account.dictionaries.get(name, [{"app_id": account.app_id}]))
+
+
+def test_all_dictionaries_are_loaded_typed_and_join_with_calls(
+    serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:
     account = recent_account(3)
     sandbox = serve(account)
-    before = sandbox.requests
-    shown = command("--resource", "dictionaries", "--resource", "calls", **access_to(sandbox))
-    assert shown.code == 0, shown.err
-    assert sandbox.requests - before <= len(NAMES) + 10, "a dictionary costs one call"
+    result = command(*resource_options("dictionaries", "calls"), **access_to(sandbox))
+    assert result.code == 0, result.err
+    assert sandbox.requests <= len(NAMES) + 10, "a dictionary takes one request"
     for name in NAMES:
-        expected = account.dictionaries.get(name, [{"app_id": account.app_id}])
-        key = dictionaries()[name].primary_key
-        assert [row[key] for row in rows(place, name)] == sorted(of[key] for of in expected), name
-        assert f"{name}: read whole, {len(expected)} entr" in shown.out
+        keys = expected_keys(account, name)
+        assert loaded_keys(warehouse, name) == keys, name
+        assert f"{name}: read whole, {len(keys)} entr" in result.out
     for column, dictionary in (("campaign_id", "campaigns"), ("site_id", "sites"), ("scenario_id", "scenarios")):
-        calls = {call.get(column) for call in account.calls(LONG_AGO, datetime(2100, 1, 1), datetime(2100, 1, 1))}
+        calls = {call.get(column) for call in account.calls(LONG_AGO, FAR, FAR)}
         assert calls <= {entry["id"] for entry in account.dictionaries[dictionary]}, column
-    found = Warehouse(place).query(
+    found = warehouse.query(
         "SELECT count(*), count(campaigns.id), count(sites.id) FROM calls "
         "LEFT JOIN campaigns ON campaigns.id = campaign_id LEFT JOIN sites ON sites.id = calls.site_id"
     )
     assert found == [(len(expected_calls(account, LONG_AGO)),) * 3]
     for child, key, dictionary in (("tags", "tag_id", "tags"), ("employees", "employee_id", "employees")):
         orphans = f"SELECT {key} FROM calls__{child} WHERE {key} NOT IN (SELECT id FROM {dictionary})"
-        assert Warehouse(place).query(orphans) == []
-    check_columns(place)
-    check_a_campaign(place, account)
+        assert warehouse.query(orphans) == []
+    check_columns(warehouse)
+    check_campaign(warehouse, account)
 
 
-def check_columns(place: Path) -> None:
+def check_columns(warehouse: Warehouse) -> None:
     for name in NAMES:
-        types = Warehouse(place).query(
-            "SELECT column_name, data_type FROM information_schema.columns "
-            f"WHERE table_schema = 'comagic' AND table_name = '{name}'"
-        )
-        declared = {of.name: of for of in flatten(dictionaries()[name].fields.values()) if of.type != LIST}
-        found = {column: kind for column, kind in types if not column.startswith("_dlt")}
-        assert found == {column: DUCKDB_TYPES[of.type] for column, of in declared.items()}, name
+        declared = [field for field in flatten(dictionaries()[name].fields.values()) if field.type != LIST]
+        assert warehouse.columns(name) == {field.name: DUCKDB_TYPES[field.type] for field in declared}, name
 
 
-def check_a_campaign(place: Path, account: SyntheticAccount) -> None:
-    (campaign,) = [row for row in rows(place, "campaigns") if row["id"] == 101]
+def check_campaign(warehouse: Warehouse, account: SyntheticAccount) -> None:
+    (campaign,) = [row for row in warehouse.rows("campaigns") if row["id"] == 101]
     (sent,) = [entry for entry in account.dictionaries["campaigns"] if entry["id"] == 101]
     assert campaign["name"] == sent["name"]
     assert json.loads(campaign["campaign_conditions"]) == sent["campaign_conditions"]
     assert campaign["dynamic_call_tracking__reservation_time"] == "30m"
-    assert campaign["creation_time"].isoformat() == "2024-02-29T09:00:00+00:00", "Moscow's noon"
-    members = Warehouse(place).query("SELECT count(*) FROM group_employees__members")
+    assert campaign["creation_time"].isoformat() == "2024-02-29T09:00:00+00:00", "noon in Moscow"
+    members = warehouse.query("SELECT count(*) FROM group_employees__members")
     assert members == [(len(account.dictionaries["employees"]),)]
 
 
-def test_deleted_entries_go_and_empty_dictionaries_are_empty(serve: Serve, warehouse: Warehouse) -> None:
-    """All dictionaries in one run, as one may do in code of one's own."""
+def test_deleted_entries_are_removed_and_nulls_and_empty_dictionaries_are_accepted(
+    serve: Serve, warehouse: Warehouse
+) -> None:
+    """With the source as user code calls it: all dictionaries in one run."""
     account = recent_account(0.01)
     base_url = serve(account).base_url
     pipeline = dlt.pipeline(
@@ -90,15 +89,14 @@ def test_deleted_entries_go_and_empty_dictionaries_are_empty(serve: Serve, wareh
     def load() -> None:
         source = comagic_source(KeyCredentials(access_token=KEY), base_url).with_resources(*NAMES)
         pipeline.run(source, loader_file_format="parquet").raise_on_failed_jobs()
-        for name, entries in account.dictionaries.items():
-            key = dictionaries()[name].primary_key
-            assert [row[key] for row in warehouse._rows(name, key)] == sorted(of[key] for of in entries), name
+        for name in account.dictionaries:
+            assert loaded_keys(warehouse, name) == expected_keys(account, name), name
 
     load()
     for name, entries in account.dictionaries.items():
         assert entries, name
         key = dictionaries()[name].primary_key
-        entries[0].update({of: None for of in entries[0] if of != key})  # the API sends null for any list
+        entries[0].update({field: None for field in entries[0] if field != key})  # lists, too, as the API does
         del entries[1:]
     load()
     for entries in account.dictionaries.values():
@@ -111,8 +109,8 @@ def test_deleted_entries_go_and_empty_dictionaries_are_empty(serve: Serve, wareh
         assert warehouse.query(f"SELECT count(*) FROM {table}") == [(0,)], table
 
 
-def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
-    serve: Serve, command: Command, place: Path
+def test_unavailable_dictionaries_are_reported_and_the_rest_is_loaded(
+    serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:
     account = recent_account(1)
     sandbox = serve(account)
@@ -121,107 +119,130 @@ def test_what_the_account_may_not_read_is_told_and_the_rest_is_loaded(
         "SOURCES__COMAGIC__RESOURCES": '["tags", "sip_lines", "virtual_numbers", "calls"]',
     }
     assert command(**environment).code == 0
+    sip_lines = loaded_keys(warehouse, "sip_lines")
     sandbox.switches.errors = {"get.sip_lines": "method_component_disabled", "get.virtual_numbers": "forbidden"}
     account.dictionaries["tags"].pop()
-    shown = command(**environment)
-    assert shown.code == 1, shown.out
-    assert "Not loaded: sip_lines." in shown.out
-    assert "component" in shown.out
-    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
-    assert len(rows(place, "sip_lines")) == 1, "what could not be read stays as it was"
-    assert "calls" in shown.out
-    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES='["sip_lines", "virtual_numbers"]')
-    assert shown.code == 0, shown.err
-    assert "Left out: sip_lines." in shown.out
-    shown = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES="sip_lines")
-    assert shown.code == 1, "virtual_numbers is not optional"
+    account.dictionaries["sip_lines"].clear()
+    result = command(**environment)
+    assert result.code == 1, result.out
+    assert "Not loaded: sip_lines. " in result.out
+    assert "Not loaded: virtual_numbers. " in result.out
+    assert "The account lacks the component" in result.out
+    assert "\ncalls: " in result.out
+    assert loaded_keys(warehouse, "tags") == expected_keys(account, "tags")
+    assert loaded_keys(warehouse, "sip_lines") == sip_lines != [], "a table that could not be read is unchanged"
+    result = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES='["sip_lines", "virtual_numbers"]')
+    assert result.code == 0, result.err
+    assert "Skipped: sip_lines. " in result.out
+    assert "Skipped: virtual_numbers. " in result.out
+    result = command(**environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES="sip_lines")
+    assert result.code == 1, "virtual_numbers is not optional"
+    assert "Skipped: sip_lines. " in result.out
+    assert "Not loaded: virtual_numbers. " in result.out
 
 
-def test_an_error_in_a_dictionary_leaves_its_table_as_it_was(serve: Serve, command: Command, place: Path) -> None:
+def test_dictionary_that_cannot_be_read_whole_leaves_its_table_unchanged(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
     account = recent_account(1)
     sandbox = serve(account)
-    assert command("--resource", "tags", **access_to(sandbox)).code == 0
+    options = resource_options("tags")
+    assert command(*options, **access_to(sandbox)).code == 0
+    before = loaded_keys(warehouse, "tags")
+    account.dictionaries["tags"].pop()
     sandbox.switches.errors = {"get.tags": "internal_error"}
-    assert command("--resource", "tags", **access_to(sandbox)).code == 1
-    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+    assert command(*options, **access_to(sandbox)).code == 1
+    assert loaded_keys(warehouse, "tags") == before
     sandbox.switches.errors = {}
     sandbox.switches.total_extra = 3
-    shown = command("--resource", "tags", **access_to(sandbox))
-    assert (shown.code, "entries were announced" in shown.err) == (1, True), shown.err
-    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+    result = command(*options, **access_to(sandbox))
+    number = len(before) - 1
+    message = f"get.tags: {number + 3} entries announced, {number} received, in 3 readings. The table is unchanged;"
+    assert (result.code, message in result.err) == (1, True), result.err
+    assert loaded_keys(warehouse, "tags") == before != []
 
 
-def test_what_was_read_before_a_fault_is_loaded(serve: Serve, command: Command, place: Path) -> None:
-    """It is said to be read whole, so it has to be there: the fault ends the load, not what came before."""
+def test_dictionaries_read_before_an_error_are_loaded(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    """The summary reports them as read whole, so they have to be in their tables."""
     account = recent_account(1)
     sandbox = serve(account)
-    words = ("--resource", "sites", "--resource", "tags")
-    assert command(*words, **access_to(sandbox)).code == 0
+    options = resource_options("sites", "tags")
+    assert command(*options, **access_to(sandbox)).code == 0
+    tags = loaded_keys(warehouse, "tags")
     account.dictionaries["sites"].pop()
     sandbox.switches.errors = {"get.tags": "internal_error"}
-    shown = command(*words, **access_to(sandbox))
-    assert (shown.code, f"sites: read whole, {len(account.dictionaries['sites'])} entr" in shown.out) == (1, True)
-    assert len(rows(place, "sites")) == len(account.dictionaries["sites"])
-    assert len(rows(place, "tags")) == len(account.dictionaries["tags"])
+    result = command(*options, **access_to(sandbox))
+    assert result.code == 1
+    assert f"sites: read whole, {len(account.dictionaries['sites'])} entr" in result.out
+    assert loaded_keys(warehouse, "sites") == expected_keys(account, "sites")
+    assert loaded_keys(warehouse, "tags") == tags
 
 
-def test_a_large_dictionary_is_paged(serve: Serve, command: Command, place: Path) -> None:
+def test_dictionary_of_several_pages_is_loaded_whole(serve: Serve, command: Command, warehouse: Warehouse) -> None:
     account = recent_account(0.01)
-    like = account.dictionaries["contacts"][0]
+    contact = account.dictionaries["contacts"][0]
     account.dictionaries["contacts"] = [
-        {**like, "id": 2**40 + index, "full_name": f"№ {index}"} for index in range(20_001)
+        {**contact, "id": 2**40 + index, "full_name": f"№ {index}"} for index in range(20_001)
     ]
-    shown = command("--resource", "contacts", **access_to(serve(account)))
-    assert shown.code == 0, shown.err
-    assert Warehouse(place).query("SELECT count(DISTINCT id) FROM contacts") == [(20_001,)]
+    result = command(*resource_options("contacts"), **access_to(serve(account)))
+    assert result.code == 0, result.err
+    assert warehouse.query("SELECT count(*), count(DISTINCT id) FROM contacts") == [(20_001, 20_001)]
 
 
-def test_personal_data_of_a_dictionary_can_be_left_out_or_replaced(serve: Serve, command: Command, place: Path) -> None:
-    account = recent_account(1)
-    shown = command(
-        "--resource",
-        "employees",
-        "--resource",
-        "contacts",
-        **access_to(serve(account)),
+def test_personal_data_of_dictionaries_is_excluded_or_pseudonymized(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    result = command(
+        *resource_options("employees", "contacts"),
+        **access_to(serve(recent_account(1))),
         SOURCES__COMAGIC__EXCLUDE_FIELDS='["employees/full_name", "employees/operator.operator_position_name"]',
         SOURCES__COMAGIC__PSEUDONYMIZE_FIELDS='["contacts/phone_numbers", "employees/last_name"]',
         SOURCES__COMAGIC__PSEUDONYM_KEY="0123456789abcdef0123",
     )
-    assert shown.code == 0, shown.err
-    (employee, *_) = rows(place, "employees")
+    assert result.code == 0, result.err
+    (employee, *_) = warehouse.rows("employees")
     assert "full_name" not in employee
     assert "operator__operator_position_name" not in employee
     assert len(employee["last_name"]) == 32
-    assert all(len(value) == 32 for (value,) in Warehouse(place).query("SELECT value FROM contacts__phone_numbers"))
-    shown = command("--resource", "tags", **access_to(serve(account)), SOURCES__COMAGIC__EXCLUDE_FIELDS='["tags/nmae"]')
-    assert (shown.code, "exclude_fields" in shown.err, "nmae" in shown.err) == (2, True, True), shown.err
+    numbers = [number for (number,) in warehouse.query("SELECT value FROM contacts__phone_numbers")]
+    assert {len(number) for number in numbers} == {32}
 
 
-def test_unknown_resources_are_refused_by_name(serve: Serve, command: Command) -> None:
-    shown = command("--resource", "tag", **access_to(serve()))
-    assert (shown.code, "--resource" in shown.err, "did you mean 'tags'" in shown.err) == (2, True, True), shown.err
-    for setting in ("RESOURCES", "OPTIONAL_RESOURCES"):
-        shown = command(**access_to(serve()), **{f"SOURCES__COMAGIC__{setting}": "cals"})
-        assert (shown.code, f"sources.comagic.{setting.lower()}" in shown.err) == (2, True), shown.err
+def test_unknown_field_of_a_dictionary_is_rejected(serve: Serve, command: Command) -> None:
+    environment = access_to(serve(recent_account(1)), SOURCES__COMAGIC__EXCLUDE_FIELDS='["tags/nmae"]')
+    result = command(*resource_options("tags"), **environment)
+    message = "sources.comagic.exclude_fields: tags has no field 'nmae'"
+    assert (result.code, message in result.err) == (2, True), result.err
 
 
-def test_check_asks_for_each_chosen_resource(serve: Serve, command: Command) -> None:
+def test_unknown_resource_is_rejected_with_a_suggestion(serve: Serve, command: Command) -> None:
+    result = command("--resource", "tag", **access_to(serve()))
+    assert (result.code, "--resource" in result.err, "did you mean 'tags'" in result.err) == (2, True, True), result.err
+
+
+@pytest.mark.parametrize("setting", ["resources", "optional_resources"])
+def test_unknown_resource_in_a_setting_is_rejected(serve: Serve, command: Command, setting: str) -> None:
+    result = command(**access_to(serve()), **{f"SOURCES__COMAGIC__{setting.upper()}": "cals"})
+    message = f"sources.comagic.{setting}: there is no resource 'cals' (did you mean 'calls'?)"
+    assert (result.code, message in result.err) == (2, True), result.err
+
+
+def test_check_requests_each_selected_resource(serve: Serve, command: Command) -> None:
     sandbox = serve(recent_account(1), Switches(errors={"get.sip_lines": "method_component_disabled"}))
-    shown = command("check", **access_to(sandbox), SOURCES__COMAGIC__RESOURCES="all")
-    assert shown.code == 1
+    result = command("check", **access_to(sandbox), SOURCES__COMAGIC__RESOURCES="all")
+    assert result.code == 1
     for name in ("calls", *NAMES):
-        assert f"{name}: " in shown.out, name
-    assert shown.out.count("\nno") == 1, "sip_lines alone"
+        assert f"{name}: " in result.out, name
+    assert result.out.count("\nno") == 1, "only sip_lines is unavailable"
+    assert "\nno  sip_lines: " in result.out
 
 
-def test_dictionaries_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
+def test_dictionaries_are_replaced_in_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     account = recent_account(1)
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}
     for names in (("campaigns", "tags"), ("tags",)):
-        shown = command(*(word for name in names for word in ("--resource", name)), **environment)
-        assert shown.code == 0, shown.err
+        result = command(*resource_options(*names), **environment)
+        assert result.code == 0, result.err
         for name in names:
-            found = [row["id"] for row in warehouse_in_bigquery._rows(name)]
-            assert found == sorted(entry["id"] for entry in account.dictionaries[name]), name
+            assert loaded_keys(warehouse_in_bigquery, name) == expected_keys(account, name), name
         account.dictionaries["tags"].pop()

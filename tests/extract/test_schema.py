@@ -1,0 +1,60 @@
+"""Columns are typed and described from the catalog; new ones are added, and a value of another type stops the load."""
+
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from comagic.catalog import LIST
+from tests.support.accounts import CALLS, days_ago, expected_calls, recent_account
+from tests.support.processes import Serve
+from tests.support.warehouses import Warehouse
+
+
+def test_every_column_is_typed_and_described_even_without_values(serve: Serve, warehouse: Warehouse) -> None:
+    warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), fields="all")
+    columns = warehouse.pipeline.default_schema.tables["calls"]["columns"]
+    for name, field in {**CALLS.fields, **CALLS.computed}.items():
+        if field.type != LIST:
+            assert (columns[name]["data_type"], columns[name]["description"]) == (field.type, field.description)
+    types = warehouse.columns("calls")
+    assert types["ymclid"] == "VARCHAR"  # null in every call
+    assert types["id"] == types["visitor_id"] == "BIGINT"
+    assert types["sale_date"] == "TIMESTAMP WITH TIME ZONE"
+    assert not [name for name in types if "__v_" in name]
+
+
+def test_only_selected_fields_and_the_key_are_loaded(serve: Serve, warehouse: Warehouse) -> None:
+    warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), fields="tags, is_lost")
+    assert warehouse.rows("calls")[0].keys() == {
+        *("id", "start_time", "is_lost", "partition_date"),
+        *("_dlt_id", "_dlt_load_id"),
+    }
+    assert warehouse.query("SELECT count(*) > 0 FROM calls__tags") == [(True,)]
+
+
+def test_undocumented_key_of_the_api_becomes_a_column(serve: Serve, warehouse: Warehouse) -> None:
+    sandbox = serve(recent_account())
+    warehouse.load(sandbox, start_date=days_ago(20).date())
+    sandbox.switches.undocumented_key = "hold_duration"
+    warehouse.load(sandbox)
+    assert warehouse.query("SELECT count(*) > 0 FROM calls WHERE hold_duration > 0") == [(True,)]
+
+
+@pytest.mark.parametrize("is_first_load", [True, False])
+def test_value_of_another_type_stops_the_load_and_names_the_column(
+    serve: Serve, warehouse: Warehouse, is_first_load: bool
+) -> None:
+    account = recent_account()
+    sandbox = serve(account)
+    if not is_first_load:
+        warehouse.load(sandbox, start_date=days_ago(20).date())
+    account.change(next(iter(expected_calls(account, days_ago(5)))), talk_duration="long")
+    with pytest.raises(PipelineStepFailed, match="talk_duration"):
+        warehouse.load(sandbox, start_date=days_ago(20).date())
+
+
+@pytest.mark.parametrize("field", ["tags", "attributes"])
+def test_text_in_place_of_a_list_stops_the_load(serve: Serve, warehouse: Warehouse, field: str) -> None:
+    account = recent_account()
+    account.change(next(iter(expected_calls(account, days_ago(2)))), **{field: "text"})
+    with pytest.raises(PipelineStepFailed, match=f"{field} is a str, not a list"):
+        warehouse.load(serve(account), start_date=days_ago(3).date())
