@@ -56,7 +56,8 @@ def _identify(resource: Resource, row: Row, zone: tzinfo | None) -> IdentifiedRo
     else:
         try:
             is_text = resource.fields[key_field].type == "text"
-            row[key_field] = to_text(_present(row.get(key_field))) if is_text else to_integer(row.get(key_field))
+            key = _key_value(row.get(key_field))
+            row[key_field] = to_text(key) if is_text else to_integer(key)
         except Unconvertible:
             return _reject(resource, row, key_field)
     if cursor is None:
@@ -70,8 +71,9 @@ def _identify(resource: Resource, row: Row, zone: tzinfo | None) -> IdentifiedRo
     return IdentifiedRow(row, row[key_field], time)
 
 
-def _present(value: Any) -> Any:
-    if value is None:
+def _key_value(value: Any) -> Any:
+    """A value that can be a key: text or a number."""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool) or value == "":
         raise Unconvertible
     return value
 

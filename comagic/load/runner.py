@@ -62,7 +62,7 @@ class Load:
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
 
     def sources(self, pipeline: Pipeline) -> Iterator[DltSource]:
-        """Yields the sources to run, a load package each; the period goes on where the last package ended.
+        """Yields the sources to run, a load package each; a sync resumes where its last package ended.
 
         A `Load` is a context manager; its `with` block keeps other runs out from here on.
 

@@ -84,18 +84,22 @@ CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (descript
     `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) PARTITION BY `partition_date` CLUSTER BY `id` OPTIONS (description='One row per call; tags, employees and other lists are in child tables.');
 
 CREATE TABLE `project`.`comagic`.`load_windows` ( `resource` STRING OPTIONS (description='Name of the resource that was read, and of its table.'),
-    `window_start` TIMESTAMP OPTIONS (description='First instant of the window.'),
+    `window_start` TIMESTAMP OPTIONS (description='First instant of the window; null for a dictionary.'),
     `window_end` TIMESTAMP OPTIONS (description='First instant after the window.'),
     `user_id` INT64 OPTIONS (description='Client of the agency, where several are loaded; else null.'),
     `site_id` INT64 OPTIONS (description='Site that was requested, where a report is read site by site; else null.'),
     `rows_announced` INT64 OPTIONS (description='Rows that the API announced; the request has a second more on either side.'),
     `rows_received` INT64 OPTIONS (description='Different rows received for that request; fewer than announced: some are missing.'),
     `rows_loaded` INT64 OPTIONS (description='Rows of the window itself, each handed once to the resource\'s table.'),
+    `rows_rejected` INT64 OPTIONS (description='Rows without a key or time; they are in rejected_rows.'),
+    `values_not_converted` INT64 OPTIONS (description='Values that do not fit their column; they are in columns named __v_text.'),
+    `problems` STRING OPTIONS (description='The first of these rows and values, with field and id.'),
     `requests` INT64 OPTIONS (description='API calls that the window took.'),
     `read_at` TIMESTAMP OPTIONS (description='When the window had been read.'),
     `read_seconds` FLOAT64 OPTIONS (description='Seconds that reading it took.'),
-    `period_end` TIMESTAMP OPTIONS (description='End of the period that the run was to load; equal to window_end: it got there.'),
-    `is_incremental` BOOL OPTIONS (description='True for an incremental run; false for one with --since.'),
+    `loaded_up_to` TIMESTAMP OPTIONS (description='Instant up to which all is loaded, other sites included.'),
+    `period_end` TIMESTAMP OPTIONS (description='End of the period that the run was to load; equal to loaded_up_to if it got there.'),
+    `is_incremental` BOOL OPTIONS (description='False for a period of a report that was loaded with --since, else true.'),
     `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) OPTIONS (description='One row per window of time read from the API; _dlt_load_id is its load package.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) OPTIONS (description='One row per window of time, or dictionary, read from the API; _dlt_load_id is its load package.');
 

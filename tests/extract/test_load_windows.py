@@ -30,10 +30,13 @@ def test_each_window_has_a_row_that_agrees_with_the_calls(serve: Serve, warehous
     assert len(rows) == 4
     moscow = timezone(timedelta(hours=3))
     for number, row in enumerate(rows):
-        resource, start, end, announced, received, loaded, requests, period_end, is_incremental = row
+        resource, start, end, announced, received, loaded, *problems = row[:9]
+        requests, loaded_up_to, period_end, is_incremental = row[9:]
         expected_start = datetime(first.year, first.month, first.day, tzinfo=moscow) + timedelta(days=10 * number)
         assert (resource, start, end) == ("calls", expected_start, expected_start + timedelta(days=10))
         assert (requests, is_incremental) == (1, True)
+        assert problems == [0, 0, None]
+        assert loaded_up_to == end
         assert announced == received >= loaded > 0
         assert period_end == rows[-1][2]
         counted = f"SELECT count(*) FROM calls WHERE start_time >= '{start}' AND start_time < '{end}'"

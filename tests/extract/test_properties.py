@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from comagic import KeyCredentials
 from comagic.api.client import DataApiClient
-from comagic.api.responses import parse_account, parse_limits, parse_local_time, parse_page, parse_result
+from comagic.api.responses import parse_account, parse_limits, parse_page, parse_result
 from comagic.exceptions import ComagicError
 from comagic.extract.reader import WindowReader, WindowResult
+from comagic.extract.rows import IdentifiedRow, identify
 from comagic.extract.transform import RowTransformer
 from comagic.extract.windows import Window, plan_windows, request_end, request_start, split, to_local, to_utc
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
@@ -175,17 +176,16 @@ def test_response_of_any_shape_raises_or_is_parsed_as_it_is(data: st.DataObject)
     response = altered(good, path, data.draw(ANY_JSON), data.draw(st.booleans()))
     try:
         if not isinstance(response, dict):
-            return  # decode() rejects it; see test_client
+            return  # decode() rejects it; see tests/api
         parse_limits(response)
         page = parse_page("m", parse_result("m", response, 5))
-        transformed = RowTransformer(CALLS, pendulum.timezone("Europe/Moscow")).transform(
-            [row for row in page.rows if parse_local_time("m", row, "start_time")]
-        )
+        identified = [item.row for item in identify(CALLS, deepcopy(page.rows)) if isinstance(item, IdentifiedRow)]
+        transformed = RowTransformer(CALLS, pendulum.timezone("Europe/Moscow")).transform(identified)
     except ComagicError:
         return
     assert page.rows == response["result"]["data"]
     assert page.total == response["result"]["metadata"]["total_items"]
-    assert len(transformed) == len(page.rows)
+    assert len(transformed) == len(identified) <= len(page.rows)
     with pytest.raises(ComagicError):
         parse_account("m", {"data": page.rows})
 
@@ -193,7 +193,7 @@ def test_response_of_any_shape_raises_or_is_parsed_as_it_is(data: st.DataObject)
 @given(data=st.data())
 @ON_A_SERVER
 def test_no_altered_response_loses_calls_silently(data: st.DataObject) -> None:
-    """With each page altered in the same place, a window raises, reports a difference, or returns every call."""
+    """With each page altered in the same place, a window raises, reports a difference, rejects rows, or returns every call."""
     account = SyntheticAccount(first_day=date(2026, 3, 1), last_day=date(2026, 3, 1), calls_per_day=5)
     expected = sorted(call["id"] for call in account.calls(datetime(2026, 3, 1), datetime(2026, 3, 2), now=FAR))
     replacement, is_deleted, place = data.draw(ANY_JSON), data.draw(st.booleans()), data.draw(st.integers(0, 10_000))
@@ -211,4 +211,4 @@ def test_no_altered_response_loses_calls_silently(data: st.DataObject) -> None:
             return
     ids = [row["id"] for part in parts if not isinstance(part, WindowResult) for row in part]
     results = [part for part in parts if isinstance(part, WindowResult)]
-    assert sorted(ids) == expected or any(result.difference for result in results)
+    assert sorted(ids) == expected or any(result.difference or result.rejected for result in results)

@@ -19,7 +19,7 @@ def test_another_write_disposition_is_an_error_that_names_the_alternative(
 ) -> None:
     source = comagic_source(KeyCredentials(access_token=KEY), serve(recent_account(1)).base_url)
     with pytest.raises(Exception, match=f"write_disposition='{disposition}' is not supported.*drop_resources"):
-        warehouse.pipeline.run(source, write_disposition=disposition, loader_file_format="parquet")  # type: ignore[call-overload]
+        warehouse.pipeline.run(source, write_disposition=disposition, loader_file_format="parquet")  # type: ignore[arg-type]
 
 
 def test_refresh_loads_everything_again_without_orphans(serve: Serve, warehouse: Warehouse) -> None:

@@ -15,9 +15,12 @@ def test_pipeline_dataset_reads_rows_arrow_and_sql(serve: Serve, warehouse: Ware
     dataset = warehouse.pipeline.dataset()
     calls = dataset["calls"]
     assert {row[0] for row in calls.select("id").fetchall()} == set(expected)
-    assert calls.arrow().num_rows == len(expected)
+    table, children = calls.arrow(), dataset["calls__tags"].arrow()
+    assert table is not None
+    assert children is not None
+    assert table.num_rows == len(expected)
     tags = sum(len(call["tags"]) for call in expected.values())
-    assert dataset["calls__tags"].arrow().num_rows == tags
+    assert children.num_rows == tags
     joined = dataset(
         "SELECT count(*) FROM calls JOIN calls__tags AS tags ON tags._dlt_root_id = calls._dlt_id"
     ).fetchall()

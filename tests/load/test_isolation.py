@@ -11,6 +11,7 @@ from comagic.extract.progress import Progress, Sync
 from comagic.sandbox import Switches
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Serve
+from tests.support.sampling import sample
 from tests.support.warehouses import Warehouse
 
 NAMES = ("goals", "calls", "chats", "tags", "sites")
@@ -20,11 +21,11 @@ def resource_options(*names: str) -> list[str]:
     return [word for name in names for word in ("--resource", name)]
 
 
-@pytest.mark.parametrize("mnemonic", ["internal_error", "unexpected_parameters", "a_mnemonic_of_next_year"])
+@pytest.mark.parametrize("mnemonic", sample(["internal_error", "unexpected_parameters", "a_mnemonic_of_next_year"], 1))
 def test_error_of_one_report_and_one_dictionary_leaves_all_others_loaded(
     serve: Serve, command: Command, place: Path, mnemonic: str
 ) -> None:
-    account = recent_account()
+    account = recent_account(3)
     sandbox = serve(account, Switches(errors={"get.goals_report": mnemonic, "get.tags": mnemonic}))
     outcome = command("load", *resource_options(*NAMES), **access_to(sandbox))
     assert outcome.code == 1
