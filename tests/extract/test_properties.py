@@ -193,7 +193,7 @@ def test_response_of_any_shape_raises_or_is_parsed_as_it_is(data: st.DataObject)
 @given(data=st.data())
 @ON_A_SERVER
 def test_no_altered_response_loses_calls_silently(data: st.DataObject) -> None:
-    """With each page altered in the same place, a window raises, reports a difference, rejects rows, or returns every call."""
+    """With each page altered in the same place, a window raises, reports what is missing, or returns every call."""
     account = SyntheticAccount(first_day=date(2026, 3, 1), last_day=date(2026, 3, 1), calls_per_day=5)
     expected = sorted(call["id"] for call in account.calls(datetime(2026, 3, 1), datetime(2026, 3, 2), now=FAR))
     replacement, is_deleted, place = data.draw(ANY_JSON), data.draw(st.booleans()), data.draw(st.integers(0, 10_000))
