@@ -105,7 +105,7 @@ def report_resource(report: Report, context: Context) -> DltResource:
         merge_key=merge_key,
         **_hints(report, context),
     )
-    # The merge joins by the key, of which BigQuery reads only the blocks that it needs if the table is clustered.
+    # The merge joins by the key; if the table is clustered by it, BigQuery reads only the blocks that it needs.
     return bigquery_adapter(
         resource,
         partition="partition_date",
@@ -150,16 +150,9 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     name, settings, zone = context.name(report), context.settings, context.zone()
     progress = context.progress or Progress()
     present = pendulum.now("UTC")
-    now = to_local(present, zone)
-    end = min(context.until, now) if context.until else now
+    end = min(filter(None, (context.until, to_local(present, zone))))
     checkpoint = Checkpoint(dlt.current.resource_state(name), context.since, context.until)
-    reached = cursor.last_value if cursor is not None else None
-    if reached and reached > present:
-        progress.warnings.append(
-            f"{name}: the clock of an earlier run was ahead: it loaded up to {reached:{API_TIME}} UTC. This run reads "
-            "the lookback before the present time; load older days that are missing with --since."
-        )
-        reached = present
+    reached = _reached(name, cursor, present, progress)
     start = _period_start(report, context, zone, end, reached, checkpoint.stopped_at)
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
@@ -199,6 +192,18 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
             return
+
+
+def _reached(name: str, cursor: Cursor | None, present: datetime, progress: Progress) -> datetime | None:
+    """The instant up to which earlier runs have come; the present at most, since a run's clock may have been ahead."""
+    reached = cursor.last_value if cursor is not None else None
+    if reached is None or reached <= present:
+        return reached
+    progress.warnings.append(
+        f"{name}: the clock of an earlier run was ahead: it loaded up to {reached:{API_TIME}} UTC. This run reads the "
+        "lookback before the present time; load older days that are missing with --since."
+    )
+    return present
 
 
 def _check_account(context: Context) -> None:
