@@ -18,6 +18,7 @@ from dlt.extract import DltResource
 from ..api.client import MAX_QUERY_ROWS
 from ..catalog import DAY, LIST, Dictionary, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
+from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
 from .load_windows import declare_load_windows, load_dictionary, load_window
@@ -157,9 +158,17 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
 
+    fields = context.selected_fields(report)
+    loaded_with = LoadedWith(dlt.current.resource_state(name), name)
+    loaded_with.check_zone(str(zone), context.since)
+    if cursor is not None:
+        first, now = settings.start_date, to_local(present, zone)
+        progress.warnings += loaded_with.describe_changes(first, fields, now, settings.lookback_days)
+        loaded_with.save(first, str(zone), fields)
+
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     package_rows = settings.load_package_rows or MAX_QUERY_ROWS
-    reader = WindowReader(context.client, report, context.selected_fields(report), zone, package_rows, parameters)
+    reader = WindowReader(context.client, report, fields, zone, package_rows, parameters)
     transformer = RowTransformer(report, zone, context.privacy(report))
     windows = plan_windows(start, end, settings.window_days, report.longest_period_days) if parameters else []
     planned = replace(
@@ -189,6 +198,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             reached = max(reached, instant) if reached else instant
             cursor.advance(reached)
         checkpoint.save(None if is_last else instant)
+        if is_last and context.since:
+            loaded_with.save_backfill(context.since, end, str(zone))
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
             return
