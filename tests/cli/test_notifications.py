@@ -1,12 +1,8 @@
 """A failed run is notified, a successful one if configured, and a failing notifier hides neither."""
 
 import json
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 from dlt.common.configuration import resolve_configuration
@@ -16,53 +12,10 @@ from comagic.cli.notifications import Notifier, notify_outcome
 from comagic.sandbox import SandboxServer, Switches
 from comagic.settings import NotificationSettings
 from tests.support.accounts import access_to, recent_account
+from tests.support.hook import TOKEN, Hook
 from tests.support.processes import Command, Serve
 
-TOKEN = "12345:very-secret"
 ADVICE = "Give the user of this key the permission to call get.calls_report in your personal account."
-
-
-class Hook:
-    """A web server that receives notifications.
-
-    Attributes:
-        messages: path and body of each.
-        status: HTTP status of its responses.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, Any]] = []
-        self.status = 200
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.messages.append((self.path, json.loads(body)))
-                self.send_response(hook.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/bot{TOKEN}/sendMessage"
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    """A receiver of notifications, which stops with the test."""
-    receiver = Hook()
-    thread = Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
-    thread.join()
 
 
 def serve_forbidden(serve: Serve) -> SandboxServer:

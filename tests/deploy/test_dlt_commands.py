@@ -1,6 +1,7 @@
 """The commands `dlt init` and `dlt deploy` on this repository, without GitHub, where dlt's templates are."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -75,9 +76,15 @@ def test_dlt_deploy_creates_a_github_workflow_and_a_dag_for_this_repository(serv
     run_command(template, "git", "init", "--quiet")
     commit(template)
     run_command(place, "git", "init", "--quiet", "--bare", str(remote))
-    run_command(place, "git", "clone", "--quiet", str(ROOT), str(clone))
+    # A copy, not a clone: an unpacked ZIP has no history.
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "*_cache", "__pycache__", ".hypothesis", "*.duckdb*", "secrets.toml"
+    )
+    shutil.copytree(ROOT, clone, ignore=ignored)
+    run_command(clone, "git", "init", "--quiet")
+    commit(clone)
     address = "https://github.com/example/comagic.git"  # dlt requires a GitHub URL; git redirects it to `remote`
-    run_command(clone, "git", "remote", "set-url", "origin", address)
+    run_command(clone, "git", "remote", "add", "origin", address)
     run_command(clone, "git", "config", f"url.{remote}.insteadOf", address)
     run_command(clone, sys.executable, "comagic_pipeline.py", **access_to(serve(recent_account(1))))
     words = ("deploy", "comagic_pipeline.py", "github-action", "--schedule", "17 1 * * *", "--location", str(template))

@@ -1,0 +1,56 @@
+"""Exit code, summary, notification and `status` agree in every case, as the table in docs/operations.md has it."""
+
+import re
+
+import pytest
+
+from comagic.sandbox import Switches
+from tests.support.accounts import access_to, recent_account, resource_options
+from tests.support.hook import Hook
+from tests.support.pages import read_page
+from tests.support.processes import Command, Serve
+
+BEGINNING = "| what happened | exit code | summary | notification | `status --max-age-hours` |\n"
+CALLS = "get.calls_report"
+CASES: dict[str, tuple[Switches, tuple[str, ...], str]] = {
+    "Everything is loaded": (Switches(), ("calls",), "calls"),
+    "Values do not fit": (Switches(values={CALLS: {"total_duration": "long"}}), ("calls",), "calls"),
+    "An optional resource": (Switches(errors={"get.statuses": "forbidden"}), ("calls", "statuses"), "statuses"),
+    "Rows without a key": (Switches(values={CALLS: {"id": None}}), ("calls",), "calls"),
+    "One resource failed": (Switches(errors={"get.tags": "internal_error"}), ("calls", "tags"), "tags"),
+    "The load failed": (Switches(errors={"get.account": "access_token_blocked"}), ("calls",), "calls"),
+    "Stopped early": (Switches(day_limit=1), ("calls",), "calls"),
+}
+"""How the sandbox behaves, what is loaded, and which resource `status` is asked about."""
+SUMMARIES = {"tables and rows": ["in duckdb:"]}
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the table: what happened, and the other columns."""
+    lines = read_page("docs/operations.md").split(BEGINNING)[1].split("\n\n")[0].splitlines()[1:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {what: columns for what, *columns in rows}
+
+
+def test_every_row_of_the_table_is_a_case() -> None:
+    assert len(documented()) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_exit_code_summary_notification_and_status_agree(serve: Serve, command: Command, hook: Hook, case: str) -> None:
+    ((code, summary, notification, freshness),) = [row for what, row in documented().items() if what.startswith(case)]
+    switches, names, judged = CASES[case]
+    environment = access_to(serve(recent_account(1), switches), NOTIFICATIONS__WEBHOOK_URL=hook.url)
+    result = command("load", *resource_options(*names), **environment, SOURCES__COMAGIC__OPTIONAL_RESOURCES="statuses")
+    assert result.code == int(code.split(",")[0]), result.err
+    expected = SUMMARIES.get(summary) or re.findall(r"`([^`]+)`", summary)
+    assert any(text in result.out for text in expected), result.out
+    sent = [message["text"] for _, message in hook.messages]
+    if notification == "if `on_success`":
+        assert sent == []
+    else:
+        (text,) = sent
+        assert text.startswith(f"CoMagic load {notification}.")
+    status = command("status", "--resource", judged, "--max-age-hours", "1", **environment)
+    assert status.code == (0 if freshness.startswith("fresh") else 1), status.out
+    assert ("rejected" in status.out) == ("rejected" in freshness)
