@@ -70,13 +70,14 @@ def comagic() -> None:
         groups.append(dictionaries)
     before = None
     for names in groups:
+        # The group first: it gives the pipeline a working folder of its own.
+        group = PipelineTasksGroup(names[0] if names[0] in reports() else "dictionaries", wipe_local_data=True)
         pipeline = dlt.pipeline(
             "comagic",
             destination=choose_destination(),
             staging=choose_staging(None),
             dataset_name=choose_dataset(),
         )
-        group = PipelineTasksGroup(names[0] if names[0] in reports() else "dictionaries", wipe_local_data=True)
         group.add_run(pipeline, make_source(names), decompose="none", trigger_rule="all_done")
         if before is not None:
             before >> group

@@ -11,6 +11,15 @@ from tests.support.pages import code_blocks, read_page
 from tests.support.processes import ROOT
 from tests.support.warehouses import DUCKDB_TYPES, Warehouse
 
+SHORT_DEMO = """
+import comagic.cli.demo
+from comagic.cli.commands import run_command_line
+from comagic_pipeline import load_comagic
+
+comagic.cli.demo.DAYS = 20
+run_command_line(load_comagic)
+"""
+
 
 def test_report_added_by_one_yaml_file_is_loaded_from_the_sandbox(place: Path) -> None:
     """A copy of `chats` under another name, and the example in docs/contributing.md."""
@@ -29,7 +38,7 @@ def test_report_added_by_one_yaml_file_is_loaded_from_the_sandbox(place: Path) -
 
     options = [word for report in reports for word in ("--resource", report.name)]
     ended = subprocess.run(
-        [sys.executable, "comagic_pipeline.py", "load", "--demo", *options],
+        [sys.executable, "-c", SHORT_DEMO, "load", "--demo", *options],
         env={**os.environ, "PYTHONPATH": str(place)},
         capture_output=True,
         text=True,
