@@ -35,8 +35,8 @@ API_ERROR_KINDS = [
 
 
 def one_of_each(kinds: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
-    """Returns faults and the requests at which they come: a sampled fault of each kind at each position."""
-    return [(fault, position) for kind in kinds for position in POSITIONS for fault in sample(kind, 1)]
+    """Returns faults and the requests at which they come: a sampled one of each kind."""
+    return [case for kind in kinds for case in sample([(fault, at) for at in POSITIONS for fault in kind], 1)]
 
 
 def test_load_makes_the_number_of_requests_that_this_file_assumes(serve: Serve, command: Command) -> None:

@@ -39,7 +39,7 @@ def test_several_kills_at_random_moments_and_lost_disks_leave_correct_tables(
     environment = access_to(serve(account), **SMALL_PACKAGES)
     moments = random.Random(20)
     kills = 0
-    for _ in sample(range(6), 3):
+    for _ in sample(range(6), 2):
         process = start(**environment)
         try:
             process.communicate(timeout=moments.uniform(0.8, 3.5))
