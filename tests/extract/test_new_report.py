@@ -16,7 +16,7 @@ import comagic.cli.demo
 from comagic.cli.commands import run_command_line
 from comagic_pipeline import load_comagic
 
-comagic.cli.demo.DAYS = 20
+comagic.cli.demo.DAYS = 8
 run_command_line(load_comagic)
 """
 
@@ -51,7 +51,7 @@ def test_report_added_by_one_yaml_file_is_loaded_from_the_sandbox(place: Path) -
         ((rows, ids, first, last),) = warehouse.query(
             f"SELECT count(*), count(DISTINCT id), min(date_time), max(date_time) FROM {report.name}"
         )
-        assert rows == ids > 1000
+        assert rows == ids > 500
         assert first < last
         described = warehouse.query(f"DESCRIBE {report.name}")
         types = {name: kind for name, kind, *_ in described}

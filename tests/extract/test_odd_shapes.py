@@ -20,7 +20,7 @@ from comagic.extract.transform import RowTransformer
 from comagic.sandbox import Switches
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Serve
-from tests.support.sampling import SEED
+from tests.support.sampling import SEED, examples
 from tests.support.warehouses import Warehouse, sandbox_source
 
 ZONE = pendulum.timezone("Europe/Moscow")
@@ -53,7 +53,7 @@ def free_fields(resource: Resource) -> list[str]:
 
 
 @given(data=st.data())
-@settings(deadline=None, database=None, max_examples=300)
+@settings(deadline=None, database=None, max_examples=examples(300))
 def test_any_json_value_in_any_field_is_kept(data: st.DataObject) -> None:
     resource = data.draw(st.sampled_from([one for one in resources().values() if free_fields(one)]))
     name = data.draw(st.sampled_from(free_fields(resource)))

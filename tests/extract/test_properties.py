@@ -24,16 +24,17 @@ from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from tests.support.accounts import CALLS, FAR
 from tests.support.clock import Clock
+from tests.support.sampling import examples
 
 ZONES = st.sampled_from(sorted(name for name in available_timezones() if name not in ("localtime", "Factory")))
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2090, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
 ON_A_SERVER = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
 
 
 @given(start=MOMENTS, length=st.timedeltas(timedelta(), timedelta(days=4000)), days=st.integers(1, 90), zone=ZONES)
-@settings(deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 def test_windows_cover_any_period_once_and_no_request_is_too_long(
     start: datetime, length: timedelta, days: int, zone: str
 ) -> None:
@@ -47,7 +48,7 @@ def test_windows_cover_any_period_once_and_no_request_is_too_long(
 
 
 @given(start=MOMENTS, seconds=st.integers(1, 10_000_000), parts=st.integers(2, 5_000))
-@settings(deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 def test_parts_of_any_window_cover_it_and_are_nearly_equal(start: datetime, seconds: int, parts: int) -> None:
     cut = split(Window(start, start + timedelta(seconds=seconds)), parts)
     assert (cut[0].start, cut[-1].end) == (start, start + timedelta(seconds=seconds))
@@ -83,7 +84,7 @@ def test_clock_changes_of_two_known_years_are_found() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=1_000, deadline=None, database=None)
+@settings(max_examples=examples(1)_000, deadline=None, database=None)
 def test_requested_bounds_cover_the_window_however_a_server_reads_ambiguous_times(data: st.DataObject) -> None:
     """An instant whose local time is in the window is within the requested bounds, for either fold."""
     zone = data.draw(st.sampled_from(CHANGING))
@@ -101,7 +102,7 @@ def test_requested_bounds_cover_the_window_however_a_server_reads_ambiguous_time
 
 
 @given(instant=MOMENTS, zone=ZONES)
-@settings(deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 def test_cursor_converted_to_local_time_and_back_is_never_later(instant: datetime, zone: str) -> None:
     """A later one would skip calls; an earlier one, where the clocks are set back, reads an hour again."""
     timezone = pendulum.timezone(zone)
@@ -167,7 +168,7 @@ def altered(value: Any, path: tuple[Any, ...], replacement: Any, is_deleted: boo
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300), deadline=None, database=None)
 def test_response_of_any_shape_raises_or_is_parsed_as_it_is(data: st.DataObject) -> None:
     row = {"id": 1, "start_time": "2026-03-02 12:00:00", "tags": [{"tag_id": 1}], "attributes": ["a"]}
     metadata = {"total_items": 1, "limits": {"day_limit": 9, "day_remaining": 8}}

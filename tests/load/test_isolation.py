@@ -14,7 +14,7 @@ from tests.support.processes import Command, Serve
 from tests.support.sampling import sample
 from tests.support.warehouses import Warehouse
 
-NAMES = ("goals", "calls", "chats", "tags", "sites")
+NAMES = ("goals", "calls", "tags", "sites")
 
 
 def resource_options(*names: str) -> list[str]:
@@ -35,7 +35,6 @@ def test_error_of_one_report_and_one_dictionary_leaves_all_others_loaded(
         assert f"{method}: " in outcome.out, "so does the summary"
     warehouse = Warehouse(place)
     assert differences(warehouse.calls(), expected_calls(account, LONG_AGO)) == []
-    assert warehouse.query("SELECT count(*) > 0 FROM chats") == [(True,)]
     assert warehouse.query("SELECT count(*) > 0 FROM sites") == [(True,)]
 
     sandbox.switches.errors = {}

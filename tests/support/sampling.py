@@ -21,3 +21,8 @@ def sample(cases: Iterable[Case], size: int) -> list[Case]:
         return listed
     chosen = set(Random(SEED).sample(range(len(listed)), size))
     return [case for number, case in enumerate(listed) if number in chosen]
+
+
+def examples(number: int) -> int:
+    """How many examples a property is tested with: all in `.ci/proofs`, a third of them in every other run."""
+    return number if ALL_CASES else number // 3
