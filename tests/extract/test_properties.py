@@ -84,7 +84,7 @@ def test_clock_changes_of_two_known_years_are_found() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=examples(1)_000, deadline=None, database=None)
+@settings(max_examples=examples(1_000), deadline=None, database=None)
 def test_requested_bounds_cover_the_window_however_a_server_reads_ambiguous_times(data: st.DataObject) -> None:
     """An instant whose local time is in the window is within the requested bounds, for either fold."""
     zone = data.draw(st.sampled_from(CHANGING))
