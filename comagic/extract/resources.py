@@ -151,20 +151,20 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     name, settings, zone = context.name(report), context.settings, context.zone()
     progress = context.progress or Progress()
     present = pendulum.now("UTC")
-    end = min(filter(None, (context.until, to_local(present, zone))))
-    checkpoint = Checkpoint(dlt.current.resource_state(name), context.since, context.until)
+    now, state = to_local(present, zone), dlt.current.resource_state(name)
+    end = min(context.until, now) if context.until else now
+    checkpoint = Checkpoint(state, context.since, context.until)
     reached = _reached(name, cursor, present, progress)
     start = _period_start(report, context, zone, end, reached, checkpoint.stopped_at)
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
 
     fields = context.selected_fields(report)
-    loaded_with = LoadedWith(dlt.current.resource_state(name), name)
+    loaded_with = LoadedWith(state, name)
     loaded_with.check_zone(str(zone), context.since)
     if cursor is not None:
-        first, now = settings.start_date, to_local(present, zone)
-        progress.warnings += loaded_with.describe_changes(first, fields, now, settings.lookback_days)
-        loaded_with.save(first, str(zone), fields)
+        progress.warnings += loaded_with.describe_changes(settings.start_date, fields, now, settings.lookback_days)
+        loaded_with.save(settings.start_date, str(zone), fields)
 
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     package_rows = settings.load_package_rows or MAX_QUERY_ROWS
