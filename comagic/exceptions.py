@@ -8,7 +8,9 @@
     ├── BadResponseError            retry   HTML, an empty or truncated body, a wrong id, no data, no total
     ├── MalformedResponseError      stop    JSON with an error in its middle, which nobody can read
     ├── WindowTooDenseError         stop    more calls in one second than the API can return
-    ├── BusyError                   stop    another run of the same pipeline is active on this machine
+    ├── BusyError                   stop    another load into the dataset, or on this machine, is active; exit code 75
+    ├── LeaseLostError              stop    the lock on the dataset was lost while loading
+    ├── MergeError                  stop    after a merge, a key is missing in the table or there twice
     ├── IncompleteError             stop    several resources failed, or rows were rejected; all else is loaded
     ├── DeadlineError               stop    the time limit of the run is reached; exit code 75
     └── ApiError                    stop    the API returned an error, including unknown mnemonics
@@ -111,7 +113,17 @@ class WindowTooDenseError(ComagicError):
 
 
 class BusyError(ComagicError):
-    """Another run of the same pipeline is active on this machine; nothing was loaded."""
+    """Another load into the dataset, or with the same working folder, is active; nothing was loaded."""
+
+    is_early_stop = True
+
+
+class LeaseLostError(ComagicError):
+    """The lock on the dataset was lost; the load stopped before its merge."""
+
+
+class MergeError(ComagicError):
+    """After a merge, staged keys are missing in the table or there twice; the load package does not count."""
 
 
 class IncompleteError(ComagicError):

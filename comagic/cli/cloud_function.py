@@ -107,7 +107,7 @@ def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> 
             cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=run)
     except Exception as error:
         message = error.format_message() if isinstance(error, click.ClickException) else explain(error)
-        if exit_code(error) == EXIT_EARLY or isinstance(error, BusyError):
+        if exit_code(error) == EXIT_EARLY:
             outcome = "stopped early"
         elif is_permanent(error):
             outcome = "rejected"

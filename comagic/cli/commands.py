@@ -31,7 +31,7 @@ from ..values import parse_end, parse_local_time, parse_minutes, resolve_resourc
 from . import demo as demos
 from .check import check_access
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
-from .notifications import configured_notifier, notify_outcome
+from .notifications import PIPELINE, configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, summary_line, warnings
 from .progress_bar import ProgressBar
 
@@ -64,7 +64,8 @@ def cli() -> None:
                  1  failed (check: a problem was found; status: too old)
                  2  wrong usage or configuration
                 75  stopped early: --max-minutes, API quota exhausted, or SIGTERM;
-                    loaded data is kept, the next run resumes
+                    loaded data is kept, the next run resumes;
+                    or not started: another load into the dataset is active
                130  interrupted; loaded data is kept, the next run resumes
     """  # noqa: D301
 
@@ -102,6 +103,13 @@ def cli() -> None:
     "Default: the setting max_minutes, else no limit.",
 )
 @click.option(
+    "--wait",
+    "wait_minutes",
+    metavar="MINUTES",
+    type=float,
+    help="Wait this long for another load into the dataset to end. Default: exit with 75 at once.",
+)
+@click.option(
     "--task-count",
     metavar="N",
     type=click.IntRange(min=1),
@@ -130,6 +138,7 @@ def load(
     destination: str | None,
     staging: str | None,
     max_minutes: float | None,
+    wait_minutes: float | None,
     task_count: int,
     task_index: int,
     is_demo: bool,
@@ -139,7 +148,7 @@ def load(
     The first run starts at sources.comagic.start_date. DATE is YYYY-MM-DD or
     "YYYY-MM-DD HH:MM:SS", in the account's time zone.
     """
-    requested = resolve_resources("--resource", names)
+    requested, pipeline_name = resolve_resources("--resource", names), PIPELINE
     start, end = parse_period(since, until)
     if task_index >= task_count:
         raise click.UsageError(
@@ -149,9 +158,9 @@ def load(
         if is_demo:
             raise click.UsageError("--demo does not go with --task-count.")
         start, end = _task_period(start, end, task_index, task_count)
-        run = partial(load_task, index=task_index)
+        run, pipeline_name = partial(load_task, index=task_index), f"comagic_task_{task_index}"
     elif is_demo:
-        run = demos.load_demo
+        run, pipeline_name = demos.load_demo, demos.PIPELINE
     progress = Progress()
     with ExitStack() as stack:
         usage = Usage()
@@ -167,7 +176,8 @@ def load(
             chosen = [name for name in chosen if name in reports()]
         limit = parse_minutes("--max-minutes", max_minutes) if max_minutes is not None else settings.max_minutes
         client = open_client(settings, Deadline(limit), usage, **account.connection)
-        plan = Load(settings, client, chosen, progress, start, end, destination, staging)
+        waiting = parse_minutes("--wait", wait_minutes) if wait_minutes is not None else 0.0
+        plan = Load(settings, client, chosen, progress, start, end, destination, staging, pipeline_name, waiting)
         run_load(plan, run)
         print_summary(plan)
         plan.raise_error()

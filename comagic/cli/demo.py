@@ -16,6 +16,7 @@ from ..load.runner import Load
 from .output import err, out, print_calls_by_campaign
 
 DATABASE = "comagic_demo.duckdb"
+PIPELINE = "comagic_demo"
 DAYS = 120
 
 
@@ -55,7 +56,7 @@ def choose_demo_destination(name: str | None) -> AnyDestination:
 def load_demo(load: Load) -> None:
     """Runs the demo's pipeline."""
     pipeline = dlt.pipeline(
-        "comagic_demo",
+        load.pipeline_name,
         destination=choose_demo_destination(load.destination),
         staging=choose_staging(load.staging),
         dataset_name=DATASET,

@@ -11,8 +11,9 @@ from dlt.common.runtime.slack import send_slack_message
 from dlt.sources.helpers.requests import Client
 from rich.console import Console
 
+from ..exceptions import BusyError
 from ..settings import NotificationSettings, resolve_notifications
-from .errors import EXIT_EARLY, EXIT_INTERRUPTED, exit_code, explain
+from .errors import EXIT_EARLY, EXIT_INTERRUPTED, causes, exit_code, explain
 
 PIPELINE = "comagic"
 ATTEMPTS = 3
@@ -75,7 +76,9 @@ def configured_notifier() -> Notifier:
 def notify_outcome(
     notifier: Notifier, summary: Callable[[], str], warnings: Callable[[], Sequence[str]], console: Console
 ) -> Iterator[None]:
-    """Notifies how the `with` block ended; not about an interruption, which somebody wanted.
+    """Notifies how the `with` block ended.
+
+    Not about an interruption, which somebody wanted, nor about a load that another one kept out.
 
     Args:
         notifier: the notifier.
@@ -93,6 +96,8 @@ def notify_outcome(
         yield
     except Exception as error:
         code = exit_code(error)
+        if any(isinstance(cause, BusyError) for cause in causes(error)):
+            raise  # the other load will be notified
         if code == EXIT_EARLY and notifier.on_success:
             send("stopped early", explain(error))
         elif code not in (EXIT_EARLY, EXIT_INTERRUPTED):

@@ -23,6 +23,7 @@ from google.cloud.bigquery import DEFAULT_RETRY
 
 from ..catalog import LIST, OBJECT, Resource
 from ..exceptions import ConfigurationError
+from .destinations import open_client
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Environment variable that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
@@ -207,7 +208,6 @@ class BigQueryDataset:
 
 @contextmanager
 def open_dataset(destination: Destination[Any, Any], dataset_name: str) -> Iterator[BigQueryDataset]:
-    """Connects to a dataset for metadata requests, without dlt's schema: reading it would be a query."""
-    client: Any = destination.client(dlt.Schema("comagic"), destination.spec()._bind_dataset_name(dataset_name))
-    with client:
+    """Connects to a dataset for metadata requests."""
+    with open_client(destination, dataset_name) as client:
         yield BigQueryDataset(client)

@@ -1,9 +1,12 @@
 """Chooses the destination by name, with what each needs to be loaded well: dlt's configuration decides the rest."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import dlt
+from dlt import Schema
 from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
@@ -17,6 +20,7 @@ DATASET = "comagic"
 
 BIGQUERY = "dlt.destinations.bigquery"
 DUCKDB = "dlt.destinations.duckdb"
+POSTGRES = "dlt.destinations.postgres"
 """dlt's types of destinations."""
 
 REPLACE: Any = "insert-from-staging"
@@ -80,8 +84,25 @@ def choose_dataset() -> str:
 
 def is_missing_file(destination: AnyDestination, dataset_name: str) -> bool:
     """True for a DuckDB file that does not exist: a query would create it."""
+    file = duckdb_file(destination, dataset_name)
+    return file is not None and not file.exists()
+
+
+def duckdb_file(destination: AnyDestination, dataset_name: str) -> Path | None:
+    """Returns the file of a DuckDB database; None for a database in memory, and for other destinations."""
     credentials = destination.configuration(destination.spec()._bind_dataset_name(dataset_name)).credentials
-    return isinstance(credentials, DuckDbCredentials) and not Path(credentials.database).exists()
+    if not isinstance(credentials, DuckDbCredentials) or not isinstance(credentials.database, str):
+        return None
+    return None if credentials.database.startswith((":", "md:")) else Path(credentials.database).absolute()
+
+
+@contextmanager
+def open_client(destination: AnyDestination, dataset_name: str, schema: Schema | None = None) -> Iterator[Any]:
+    """Connects dlt's job client of a destination; without dlt's schema, since reading it would be a query."""
+    spec = destination.spec()._bind_dataset_name(dataset_name)
+    client: Any = destination.client(schema or Schema("comagic"), spec)
+    with client:
+        yield client
 
 
 def current_folder() -> Path:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +19,11 @@ from ..extract.progress import Progress
 from ..extract.reader import DictionaryResult
 from ..extract.resources import make_source, read_whole
 from ..settings import Settings
+from .lease import hold_dataset, patience
+from .merge import guard_merges
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
+from .repair import restore_missing
 from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 
@@ -37,6 +40,8 @@ class Load:
         until: local time before which to end; None for now.
         destination: name of the destination; None for the configured one.
         staging: URL of a bucket to load through; None for the configured one.
+        pipeline_name: name of the pipeline that is given to `sources`.
+        wait_minutes: how long to wait for another load into the dataset to end.
 
     Attributes:
         tables: rows loaded so far by table.
@@ -54,31 +59,39 @@ class Load:
     until: datetime | None = None
     destination: str | None = None
     staging: str | None = None
+    pipeline_name: str = "comagic"
+    wait_minutes: float = 0.0
     tables: Counter[str] = field(default_factory=Counter, init=False)
     new_columns: list[str] = field(default_factory=list, init=False)
     place: str = field(default="", init=False)
     seconds: float = field(default=0.0, init=False)
     billed_bytes: int | None = field(default=None, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
+    _wait: Callable[[], bool] = field(default=patience(0), init=False)
 
     def sources(self, pipeline: Pipeline) -> Iterator[DltSource]:
         """Yields the sources to run, a load package each; a sync resumes where its last package ended.
 
-        A `Load` is a context manager; its `with` block keeps other runs out from here on.
+        A `Load` is a context manager; its `with` block keeps other runs out: of the working folder from its beginning,
+        of the dataset from here on.
 
         Raises:
-            BusyError: another run is active.
+            BusyError: another load into the dataset is active.
             ConfigurationError: the destination does not fit what is to be loaded.
             ApiError: the clients of an agency cannot be listed.
         """
+        if pipeline.pipeline_name != self.pipeline_name:
+            raise RuntimeError(f"The load is for the pipeline {self.pipeline_name}, not {pipeline.pipeline_name}.")
         started = time.monotonic()
         pipeline.runtime_config.intercept_signals = False  # a signal ends the run at once; the next run resumes
         pipeline.collector = self.progress.collector
         chosen = [resources()[name] for name in self.names]
-        self._stack.enter_context(exclusive_run(pipeline))
         check_destination(pipeline.destination, pipeline.dataset_name)
+        lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait)
+        guard_merges(pipeline.destination, self._stack.enter_context(lease))
         check_tables(pipeline.destination, pipeline.dataset_name, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
+        self.progress.warnings += restore_missing(pipeline, self.settings.start_date, self.progress.report)
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
         for user_id in clients:
@@ -146,6 +159,8 @@ class Load:
         self.client.deadline.reserve(finishing_seconds(pipeline))
 
     def __enter__(self) -> "Load":
+        self._wait = patience(self.wait_minutes)
+        self._stack.enter_context(exclusive_run(self.pipeline_name, self._wait, self.progress.report))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ def load_task(load: Load, index: int) -> None:
         index: which task, from 0.
     """
     pipeline = dlt.pipeline(
-        f"comagic_task_{index}",
+        load.pipeline_name,
         destination=choose_destination(load.destination, task=str(index)),
         staging=choose_staging(load.staging),
         dataset_name=choose_dataset(),

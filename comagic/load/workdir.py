@@ -1,40 +1,60 @@
 """dlt's working folder of a pipeline: one run at a time, one project's state, and what interrupted runs left there."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from dlt import Pipeline
+import dlt
+from dlt import Pipeline, Schema
+from dlt.common.exceptions import DltException
+from dlt.common.json import json
+from dlt.common.pipeline import get_dlt_pipelines_dir
+from dlt.common.versioned_state import json_decode_state
 from dlt.pipeline.exceptions import PipelineStepFailed
-from filelock import FileLock, Timeout
 
-from ..exceptions import BusyError
 from .destinations import current_folder
+from .lease import hold_file
 
 LAST_RUN_KEY = "comagic_last_run"
 """Key in dlt's local state, which stays on this machine: where the last run was started, and what it loaded into."""
 
 
 @contextmanager
-def exclusive_run(pipeline: Pipeline) -> Iterator[None]:
-    """Keeps other runs of the pipeline out while its `with` block lasts.
+def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable[[str], None]) -> Iterator[None]:
+    """Keeps other runs of a pipeline out of its working folder while its `with` block lasts; repairs the folder first.
 
-    Two at once would mix their load packages in the working folder. The lock is the operating system's, on a file
-    beside that folder: it is released with the process, however that ends.
+    Two at once would mix their load packages. The lock is on a file beside the folder. The folder is a copy of what the
+    destination has: where dlt could not read it, it is deleted, and dlt creates it again from the destination.
+
+    Args:
+        pipeline_name: the pipeline's name; it is opened after the lock is held.
+        wait: see `hold_dataset`.
+        report: takes a message for the user.
 
     Raises:
         BusyError: another process holds the lock.
     """
-    file = Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    configured: Any = dlt.config.get("pipelines_dir")
+    folder = Path(configured or get_dlt_pipelines_dir()) / pipeline_name
+    with hold_file(folder.with_name(f"{pipeline_name}.lock"), wait):
+        if folder.exists() and not _is_readable(folder):
+            report(f"dlt's working folder {folder} is damaged; it is created again from the destination.")
+            shutil.rmtree(folder)
+        yield
+
+
+def _is_readable(folder: Path) -> bool:
+    """True if dlt can read its state and schemas of a working folder."""
     try:
-        with FileLock(file, timeout=0):
-            yield
-    except Timeout:
-        raise BusyError(
-            f"Another run is active on this machine (it holds {file}). Nothing was loaded: wait for it to end, or stop "
-            "it."
-        ) from None
+        if (state := folder / Pipeline.STATE_FILE).exists():
+            dict(json_decode_state(state.read_text("utf-8")))["_state_version"]
+        for file in folder.glob("schemas/*.json"):
+            Schema.from_stored_schema(json.loads(file.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError, DltException):
+        return False
+    return True
 
 
 def reset_if_moved(pipeline: Pipeline) -> None:
@@ -45,7 +65,7 @@ def reset_if_moved(pipeline: Pipeline) -> None:
     after a trial with DuckDB would load the lookback alone. A new folder takes the cursor from the destination.
     """
     if dict(pipeline.state["_local"]).get(LAST_RUN_KEY) != _this_run(pipeline):
-        _reset(pipeline)
+        reset(pipeline)
 
 
 def finish_interrupted(pipeline: Pipeline, report: Callable[[str], None]) -> None:
@@ -66,7 +86,7 @@ def finish_interrupted(pipeline: Pipeline, report: Callable[[str], None]) -> Non
         return
     if _started_loading(pipeline):
         report("An interrupted run left a load package half loaded; its rows are read again.")
-        _reset(pipeline)
+        reset(pipeline)
         return
     report("Finishing the load package of an interrupted run first.")
     try:
@@ -75,10 +95,10 @@ def finish_interrupted(pipeline: Pipeline, report: Callable[[str], None]) -> Non
         if failed.step != "normalize":
             raise
         report("It cannot be finished; its rows are read again.")
-        _reset(pipeline)
+        reset(pipeline)
 
 
-def _reset(pipeline: Pipeline) -> None:
+def reset(pipeline: Pipeline) -> None:
     """Empties the working folder, and notes whose it is from now on."""
     pipeline.drop()
     pipeline.set_local_state_val(LAST_RUN_KEY, _this_run(pipeline))
@@ -90,5 +110,9 @@ def _this_run(pipeline: Pipeline) -> str:
 
 
 def _started_loading(pipeline: Pipeline) -> bool:
-    packages = [pipeline.get_load_package_info(load_id) for load_id in pipeline.list_normalized_load_packages()]
+    """True if a package's loading had begun, or if dlt cannot read the package."""
+    try:
+        packages = [pipeline.get_load_package_info(load_id) for load_id in pipeline.list_normalized_load_packages()]
+    except (ValueError, KeyError, OSError, DltException):
+        return True
     return any(jobs for package in packages for state, jobs in package.jobs.items() if state != "new_jobs")

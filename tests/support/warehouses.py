@@ -1,12 +1,14 @@
 """Destinations to load into and query: a DuckDB file, and a project in the BigQuery emulator."""
 
 import re
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dlt
 import duckdb
+import psycopg2
 from dlt.extract import DltSource
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
@@ -157,3 +159,25 @@ class BigQuery(Warehouse):
     def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
         found = self.client.query_and_wait(f"SELECT * FROM `{self.project}`.comagic.{table} ORDER BY {order}")
         return [dict(row.items()) for row in found]
+
+
+class PostgreSQL(Warehouse):
+    """A database of a PostgreSQL server, and queries of its tables."""
+
+    def __init__(self, address: str, database: str) -> None:
+        # dlt wants a host and a password; the client takes the socket's folder that comes after them
+        self.address = address.replace("postgres:@/postgres?", f"postgres:none@localhost/{database}?")
+        self.environment = {
+            "DESTINATION_TYPE": "postgres",
+            "DESTINATION__POSTGRES__CREDENTIALS": self.address,
+        }
+        with closing(psycopg2.connect(address)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {database}")
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query, times in UTC."""
+        with closing(psycopg2.connect(self.address, options="-ctimezone=UTC -csearch_path=comagic")) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return cursor.fetchall()

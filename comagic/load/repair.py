@@ -1,0 +1,103 @@
+"""Tables and columns that were dropped by hand: dlt would never look for them again, and fail at every load."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from dlt import Pipeline, Schema
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.json import json
+
+from ..catalog import reports
+from ..extract.resources import SOURCE_NAME
+from ..extract.windows import API_TIME
+from .destinations import AnyDestination, open_client
+from .workdir import reset
+
+
+def restore_missing(pipeline: Pipeline, start: datetime, report: Callable[[str], None]) -> list[str]:
+    """Creates again what the dataset and its staging dataset lack of what dlt noted that it created there.
+
+    A report's whole table is read again from its beginning: its cursors are dropped first, so that a load that is
+    killed in between does the same again. Values of a column or child table have to be loaded again by the user.
+
+    Args:
+        pipeline: the pipeline.
+        start: local time from which on reports are loaded.
+        report: takes a message for the user.
+
+    Returns:
+        Warnings that name the command which loads the values again.
+    """
+    schema = _stored_schema(pipeline.destination, pipeline.dataset_name)
+    if schema is None:
+        return []
+    with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
+        missing = _missing(client, [*schema.data_table_names(), *schema.dlt_table_names()])
+        staged = [name for name in schema.data_table_names() if _root(schema, name)["write_disposition"] != "append"]
+        with client.with_staging_dataset():
+            staging = _missing(client, staged) if client.is_storage_initialized() else {}
+            if staging:
+                client.update_stored_schema(only_tables=list(staging), force=True)
+    if not missing:
+        return []
+    whole = [name for name, columns in missing.items() if not columns and name in reports()]
+    _forget(pipeline, whole)
+    with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
+        client.update_stored_schema(only_tables=list(missing), force=True)
+    listed = ", ".join(f"{name} ({', '.join(columns)})" if columns else name for name, columns in missing.items())
+    report(f"The dataset {pipeline.dataset_name} lacked {listed}: created again.")
+    if whole:
+        report(f"{', '.join(whole)}: read again from the beginning.")
+    partly = [
+        name
+        for name in missing
+        if (root := name.split("__")[0]) in reports() and root not in whole and name in schema.tables
+    ]
+    return [
+        f"{name}: values that were dropped by hand are empty. Load them again: load --since {start:{API_TIME}} "
+        f"--resource {name.split('__')[0]}."
+        for name in partly
+    ]
+
+
+def _stored_schema(destination: AnyDestination, dataset_name: str) -> Schema | None:
+    """The schema as the last load left it in the destination; None if there is none."""
+    with open_client(destination, dataset_name) as client:
+        try:
+            stored = client.get_stored_schema(SOURCE_NAME)
+        except DestinationUndefinedEntity:
+            return None
+    return Schema.from_stored_schema(json.loads(stored.schema)) if stored else None
+
+
+def _root(schema: Schema, name: str) -> Mapping[str, Any]:
+    table = schema.tables[name]
+    parent = table.get("parent")
+    return _root(schema, parent) if parent else {"write_disposition": "append", **table}
+
+
+def _missing(client: Any, names: Collection[str]) -> dict[str, list[str]]:
+    """Missing columns by table; none for a table that is missing whole."""
+    missing: dict[str, list[str]] = {}
+    is_sensitive = client.capabilities.generates_case_sensitive_identifiers()
+    for name, existing in client.get_storage_tables(names):
+        lacking = client.schema.get_new_table_columns(name, existing, is_sensitive)
+        if lacking:
+            missing[name] = [column["name"] for column in lacking] if existing else []
+    return missing
+
+
+def _forget(pipeline: Pipeline, tables: Collection[str]) -> None:
+    """Drops the cursors of reports, of all clients, in the destination too."""
+    if not tables:
+        return
+    reset(pipeline)  # a package that an interrupted run left goes on where the dropped rows ended
+    pipeline.sync_destination()
+    with pipeline.managed_state(extract_state=True) as state:
+        resources = state.get("sources", {}).get(SOURCE_NAME, {}).get("resources", {})
+        for name in list(resources):
+            if name in tables or name.rpartition("_")[0] in tables:
+                del resources[name]
+    pipeline.normalize()
+    pipeline.load()
