@@ -24,6 +24,8 @@ from ..load.destinations import DATASET, AnyDestination, choose_dataset, choose_
 from ..load.freshness import read_freshness
 from ..load.preflight import check_destination
 from ..load.runner import Load
+from ..load.shape import check_shape, stored_schema
+from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
 from ..load.views import create_flat_view
 from ..settings import ignore_bare_variables, resolve_settings
@@ -242,6 +244,19 @@ def describe(destination: str | None, is_demo: bool) -> None:
 
 
 @cli.command()
+@destination_option
+@demo_option
+def migrate(destination: str | None, is_demo: bool) -> None:
+    """Bring a dataset that an earlier release loaded to the shape of this one.
+
+    Needed when a load says so. Nothing is read from the API.
+    """
+    done = migrate_dataset(*_target(destination, is_demo, is_checked=False))
+    for line in done or ["The dataset is up to date."]:
+        out.print(line, highlight=False)
+
+
+@cli.command()
 def check() -> None:
     """Check credentials and permissions for each resource."""
     settings = resolve_settings()
@@ -277,11 +292,13 @@ def _task_period(start: datetime | None, end: datetime | None, index: int, count
     return own.start, own.end
 
 
-def _target(name: str | None, is_demo: bool) -> tuple[AnyDestination, str]:
-    """The destination and dataset that a command reads; BigQuery is checked first."""
+def _target(name: str | None, is_demo: bool, is_checked: bool = True) -> tuple[AnyDestination, str]:
+    """The destination and dataset that a command reads; BigQuery is checked first, and the dataset's shape."""
     destination = demos.choose_demo_destination(name) if is_demo else choose_destination(name)
     dataset_name = DATASET if is_demo else choose_dataset()
     check_destination(destination, dataset_name)
+    if is_checked:
+        check_shape(stored_schema(destination, dataset_name), dataset_name)
     return destination, dataset_name
 
 

@@ -22,6 +22,11 @@ from .windows import to_utc
 
 TABLE = "load_windows"
 
+SHAPE = 2
+"""Number of the shape of datasets that this release loads; see `comagic.load.shape`."""
+SHAPE_HINT = "x-comagic-shape"
+"""Hint of this table in dlt's schema, which carries the number."""
+
 DESCRIPTION = "One row per window of time, or dictionary, read from the API; _dlt_load_id is its load package."
 
 FIELDS = (
@@ -127,6 +132,6 @@ def declare_load_windows(resource: DltResource) -> None:
         table_name=TABLE,
         write_disposition="append",
         columns={**columns(FIELDS), **describe_columns(ROOT_COLUMNS)},
-        additional_table_hints=table_description(DESCRIPTION),
+        additional_table_hints={**table_description(DESCRIPTION), SHAPE_HINT: SHAPE},
         create_table_variant=True,
     )

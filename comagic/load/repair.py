@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from dlt import Pipeline, Schema
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.json import json
 
 from ..catalog import reports
 from ..extract.resources import SOURCE_NAME
 from ..extract.windows import API_TIME
-from .destinations import AnyDestination, open_client
+from .destinations import open_client
 from .workdir import reset
 
 
-def restore_missing(pipeline: Pipeline, start: datetime, report: Callable[[str], None]) -> list[str]:
+def restore_missing(
+    pipeline: Pipeline, schema: Schema | None, start: datetime, report: Callable[[str], None]
+) -> list[str]:
     """Creates again what the dataset and its staging dataset lack of what dlt noted that it created there.
 
     A report's whole table is read again from its beginning: its cursors are dropped first, so that a load that is
@@ -23,13 +23,13 @@ def restore_missing(pipeline: Pipeline, start: datetime, report: Callable[[str],
 
     Args:
         pipeline: the pipeline.
+        schema: dlt's schema as the last load stored it in the destination; None if nothing was loaded.
         start: local time from which on reports are loaded.
         report: takes a message for the user.
 
     Returns:
         Warnings that name the command which loads the values again.
     """
-    schema = _stored_schema(pipeline.destination, pipeline.dataset_name)
     if schema is None:
         return []
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
@@ -59,16 +59,6 @@ def restore_missing(pipeline: Pipeline, start: datetime, report: Callable[[str],
         f"--resource {name.split('__')[0]}."
         for name in partly
     ]
-
-
-def _stored_schema(destination: AnyDestination, dataset_name: str) -> Schema | None:
-    """The schema as the last load left it in the destination; None if there is none."""
-    with open_client(destination, dataset_name) as client:
-        try:
-            stored = client.get_stored_schema(SOURCE_NAME)
-        except DestinationUndefinedEntity:
-            return None
-    return Schema.from_stored_schema(json.loads(stored.schema)) if stored else None
 
 
 def _root(schema: Schema, name: str) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from .merge import guard_merges
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
 from .repair import restore_missing
+from .shape import check_shape, stored_schema
 from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 
@@ -90,8 +91,10 @@ class Load:
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait)
         guard_merges(pipeline.destination, self._stack.enter_context(lease))
         check_tables(pipeline.destination, pipeline.dataset_name, chosen, bool(self.settings.user_ids))
+        stored = stored_schema(pipeline.destination, pipeline.dataset_name)
+        check_shape(stored, pipeline.dataset_name)
         reset_if_moved(pipeline)
-        self.progress.warnings += restore_missing(pipeline, self.settings.start_date, self.progress.report)
+        self.progress.warnings += restore_missing(pipeline, stored, self.settings.start_date, self.progress.report)
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
         for user_id in clients:

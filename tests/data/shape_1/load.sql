@@ -1,0 +1,10 @@
+COPY comagic.calls FROM 'comagic_calls.csv' (FORMAT 'csv', force_not_null ('id', '_dlt_load_id', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.calls__attributes FROM 'comagic_calls__attributes.csv' (FORMAT 'csv', force_not_null ('_dlt_root_id', '_dlt_parent_id', '_dlt_list_idx', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.calls__call_records FROM 'comagic_calls__call_records.csv' (FORMAT 'csv', force_not_null ('_dlt_root_id', '_dlt_parent_id', '_dlt_list_idx', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.calls__employees FROM 'comagic_calls__employees.csv' (FORMAT 'csv', force_not_null ('_dlt_root_id', '_dlt_parent_id', '_dlt_list_idx', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.calls__tags FROM 'comagic_calls__tags.csv' (FORMAT 'csv', force_not_null ('_dlt_root_id', '_dlt_parent_id', '_dlt_list_idx', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.load_windows FROM 'comagic_load_windows.csv' (FORMAT 'csv', force_not_null ('_dlt_load_id', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic.tags FROM 'comagic_tags.csv' (FORMAT 'csv', force_not_null ('id', '_dlt_load_id', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic._dlt_loads FROM 'comagic__dlt_loads.csv' (FORMAT 'csv', force_not_null ('load_id', 'status', 'inserted_at'), quote '"', delimiter ',', header 1);
+COPY comagic._dlt_pipeline_state FROM 'comagic__dlt_pipeline_state.csv' (FORMAT 'csv', force_not_null ('version', 'engine_version', 'pipeline_name', 'state', 'created_at', '_dlt_load_id', '_dlt_id'), quote '"', delimiter ',', header 1);
+COPY comagic._dlt_version FROM 'comagic__dlt_version.csv' (FORMAT 'csv', force_not_null ('version', 'engine_version', 'inserted_at', 'schema_name', 'version_hash', 'schema'), quote '"', delimiter ',', header 1);
