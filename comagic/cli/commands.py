@@ -23,7 +23,7 @@ from ..load.descriptions import update_descriptions
 from ..load.destinations import DATASET, AnyDestination, choose_dataset, choose_destination
 from ..load.freshness import read_freshness
 from ..load.preflight import check_destination
-from ..load.runner import Load
+from ..load.runner import PIPELINE, Load
 from ..load.shape import check_shape, stored_schema
 from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
@@ -33,7 +33,7 @@ from ..values import parse_end, parse_local_time, parse_minutes, resolve_resourc
 from . import demo as demos
 from .check import check_access
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
-from .notifications import PIPELINE, configured_notifier, notify_outcome
+from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, summary_line, warnings
 from .progress_bar import ProgressBar
 
@@ -150,12 +150,13 @@ def load(
     The first run starts at sources.comagic.start_date. DATE is YYYY-MM-DD or
     "YYYY-MM-DD HH:MM:SS", in the account's time zone.
     """
-    requested, pipeline_name = resolve_resources("--resource", names), PIPELINE
+    requested = resolve_resources("--resource", names)
     start, end = parse_period(since, until)
     if task_index >= task_count:
         raise click.UsageError(
             f"--task-index {task_index}: tasks are counted from 0, and --task-count is {task_count}."
         )
+    pipeline_name = PIPELINE
     if task_count > 1:
         if is_demo:
             raise click.UsageError("--demo does not go with --task-count.")

@@ -12,10 +12,10 @@ from dlt.sources.helpers.requests import Client
 from rich.console import Console
 
 from ..exceptions import BusyError
+from ..load.runner import PIPELINE
 from ..settings import NotificationSettings, resolve_notifications
 from .errors import EXIT_EARLY, EXIT_INTERRUPTED, causes, exit_code, explain
 
-PIPELINE = "comagic"
 ATTEMPTS = 3
 TIMEOUT = 10.0
 

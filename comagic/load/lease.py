@@ -85,8 +85,8 @@ def hold_file(file: Path, wait: Callable[[], bool]) -> Iterator[Lease]:
         except Timeout:
             if not wait():
                 raise BusyError(
-                    f"Another run is active on this machine (it holds {file}). Nothing was loaded: wait for it to end, "
-                    "or stop it."
+                    f"Another run is active on this machine (it holds {file}). Nothing was loaded: wait for it to end "
+                    "(--wait MINUTES), or stop it."
                 ) from None
     try:
         yield _is_held

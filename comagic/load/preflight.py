@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import dlt
+from dlt import Schema
 
 from ..catalog import Resource
 from ..exceptions import ConfigurationError
 from ..extract.schema import USER_ID
-from .destinations import BIGQUERY, AnyDestination, is_missing_file
+from .destinations import BIGQUERY, AnyDestination
 
 
 def check_destination(destination: AnyDestination, dataset_name: str) -> None:
@@ -25,7 +25,9 @@ def check_destination(destination: AnyDestination, dataset_name: str) -> None:
             dataset.check_location()
 
 
-def check_tables(destination: AnyDestination, dataset_name: str, chosen: Sequence[Resource], has_clients: bool) -> None:
+def check_tables(
+    destination: AnyDestination, dataset_name: str, stored: Schema | None, chosen: Sequence[Resource], has_clients: bool
+) -> None:
     """Checks existing tables against what is to be loaded into them.
 
     dlt adds columns and never looks at the types of existing ones: a load job would fail after everything was read.
@@ -34,6 +36,7 @@ def check_tables(destination: AnyDestination, dataset_name: str, chosen: Sequenc
     Args:
         destination: the destination.
         dataset_name: the dataset.
+        stored: dlt's schema as the last load stored it in the destination; None if nothing was loaded.
         chosen: what is to be loaded.
         has_clients: whether several clients of an agency are to be loaded into the same tables.
 
@@ -41,7 +44,7 @@ def check_tables(destination: AnyDestination, dataset_name: str, chosen: Sequenc
         ConfigurationError: in BigQuery, a column has another type, so the table was not created by this pipeline; or a
             table's rows have a client in their key, and those to be loaded have none, or the other way round.
     """
-    columns = _existing_columns(destination, dataset_name, chosen)
+    columns = _existing_columns(destination, dataset_name, stored, chosen)
     for resource in chosen:
         if resource.is_agency_level or resource.name not in columns:
             continue
@@ -54,7 +57,7 @@ def check_tables(destination: AnyDestination, dataset_name: str, chosen: Sequenc
 
 
 def _existing_columns(
-    destination: AnyDestination, dataset_name: str, chosen: Sequence[Resource]
+    destination: AnyDestination, dataset_name: str, stored: Schema | None, chosen: Sequence[Resource]
 ) -> Mapping[str, Collection[Any]]:
     """Columns of existing tables, by table: in BigQuery as they are, elsewhere as the last load left dlt's schema."""
     if destination.destination_type == BIGQUERY:
@@ -63,10 +66,4 @@ def _existing_columns(
         with open_dataset(destination, dataset_name) as tables:
             found = {resource.name: tables.checked_columns(resource) for resource in chosen}
         return {name: columns for name, columns in found.items() if columns is not None}
-    if is_missing_file(destination, dataset_name):
-        return {}
-    dataset = dlt.dataset(destination, dataset_name)
-    with dataset.sql_client as client:
-        if not client.has_dataset():
-            return {}
-    return {str(table["name"]): table["columns"] for table in dataset.schema.data_tables()}
+    return {str(table["name"]): table["columns"] for table in stored.data_tables()} if stored else {}

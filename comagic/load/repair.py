@@ -1,10 +1,11 @@
 """Tables and columns that were dropped by hand: dlt would never look for them again, and fail at every load."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
 from dlt import Pipeline, Schema
+from dlt.common.schema.utils import get_root_table, get_write_disposition
 
 from ..catalog import reports
 from ..extract.resources import SOURCE_NAME
@@ -34,7 +35,7 @@ def restore_missing(
         return []
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
         missing = _missing(client, [*schema.data_table_names(), *schema.dlt_table_names()])
-        staged = [name for name in schema.data_table_names() if _root(schema, name)["write_disposition"] != "append"]
+        staged = [name for name in schema.data_table_names() if get_write_disposition(schema.tables, name) != "append"]
         with client.with_staging_dataset():
             staging = _missing(client, staged) if client.is_storage_initialized() else {}
             if staging:
@@ -49,22 +50,13 @@ def restore_missing(
     report(f"The dataset {pipeline.dataset_name} lacked {listed}: created again.")
     if whole:
         report(f"{', '.join(whole)}: read again from the beginning.")
-    partly = [
-        name
-        for name in missing
-        if (root := name.split("__")[0]) in reports() and root not in whole and name in schema.tables
-    ]
+    roots = {name: get_root_table(schema.tables, name)["name"] for name in missing}
     return [
         f"{name}: values that were dropped by hand are empty. Load them again: load --since {start:{API_TIME}} "
-        f"--resource {name.split('__')[0]}."
-        for name in partly
+        f"--resource {root}."
+        for name, root in roots.items()
+        if root in reports() and root not in whole
     ]
-
-
-def _root(schema: Schema, name: str) -> Mapping[str, Any]:
-    table = schema.tables[name]
-    parent = table.get("parent")
-    return _root(schema, parent) if parent else {"write_disposition": "append", **table}
 
 
 def _missing(client: Any, names: Collection[str]) -> dict[str, list[str]]:

@@ -27,6 +27,9 @@ from .repair import restore_missing
 from .shape import check_shape, stored_schema
 from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
+PIPELINE = "comagic"
+"""Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
+
 
 @dataclass
 class Load:
@@ -60,7 +63,7 @@ class Load:
     until: datetime | None = None
     destination: str | None = None
     staging: str | None = None
-    pipeline_name: str = "comagic"
+    pipeline_name: str = PIPELINE
     wait_minutes: float = 0.0
     tables: Counter[str] = field(default_factory=Counter, init=False)
     new_columns: list[str] = field(default_factory=list, init=False)
@@ -68,7 +71,7 @@ class Load:
     seconds: float = field(default=0.0, init=False)
     billed_bytes: int | None = field(default=None, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
-    _wait: Callable[[], bool] = field(default=patience(0), init=False)
+    _wait: Callable[[], bool] = field(init=False)
 
     def sources(self, pipeline: Pipeline) -> Iterator[DltSource]:
         """Yields the sources to run, a load package each; a sync resumes where its last package ended.
@@ -90,9 +93,9 @@ class Load:
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait)
         guard_merges(pipeline.destination, self._stack.enter_context(lease))
-        check_tables(pipeline.destination, pipeline.dataset_name, chosen, bool(self.settings.user_ids))
         stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
+        check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
         self.progress.warnings += restore_missing(pipeline, stored, self.settings.start_date, self.progress.report)
         finish_interrupted(pipeline, self.progress.report)
