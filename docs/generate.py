@@ -13,10 +13,10 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from comagic.catalog import LIST, Field, Resource, dictionaries, reports, resources
+from comagic.catalog import LIST, Field, Report, Resource, dictionaries, reports, resources
 from comagic.cli.commands import cli
 from comagic.extract.load_windows import DESCRIPTION, FIELDS, TABLE
-from comagic.extract.schema import CHILD_COLUMNS, ROOT_COLUMNS, flatten
+from comagic.extract.schema import CHILD_COLUMNS, PARENT_ID, REPLACED_CHILD_COLUMNS, ROOT_COLUMNS, ROOT_ID, flatten
 from comagic.settings import ConnectionSettings, NotificationSettings, Settings, declared_settings
 
 HERE = Path(__file__).parent
@@ -104,8 +104,11 @@ def _resource_tables(resource: Resource) -> Iterator[str]:
     for field in fields:
         if field.type == LIST:
             children = [field.items] if field.items else list(field.children.values())
-            key = f"`_dlt_root_id` = `{resource.name}._dlt_id`"
-            yield _table(f"{resource.name}__{field.name}", field.description, key, children, CHILD_COLUMNS)
+            own, parent = (
+                (CHILD_COLUMNS, ROOT_ID) if isinstance(resource, Report) else (REPLACED_CHILD_COLUMNS, PARENT_ID)
+            )
+            key = f"`{parent}` = `{resource.name}._dlt_id`"
+            yield _table(f"{resource.name}__{field.name}", field.description, key, children, own)
 
 
 def _table(

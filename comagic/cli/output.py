@@ -149,8 +149,7 @@ def print_calls_by_campaign(destination: AnyDestination, dataset_name: str) -> N
 def _print_sync(name: str, sync: Sync) -> None:
     if sync.is_dictionary:
         if sync.is_complete:
-            entries = "1 entry" if sync.rows == 1 else f"{sync.rows:,} entries"
-            out.print(f"[bold]{name}[/bold]: read whole, {entries}", highlight=False)
+            out.print(f"[bold]{name}[/bold]: read whole, {sync.entries}", highlight=False)
         return
     if sync.error and sync.end <= sync.start:  # it stopped before its period was known
         return

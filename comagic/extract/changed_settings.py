@@ -29,6 +29,12 @@ class LoadedWith:
         return known
 
     @property
+    def timezone(self) -> str | None:
+        """Name of the time zone of the loaded rows; None if nothing was loaded."""
+        name: str | None = self._known.get("timezone")
+        return name
+
+    @property
     def _start(self) -> datetime:
         return datetime.fromisoformat(self._known["start"])
 

@@ -1,6 +1,6 @@
 """What a load has read so far: the state of each resource's sync, reported to a dlt collector."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from .rows import RejectedRow
 from .transform import Misfit
 
 WINDOWS = "windows"
-"""Label of the collector's counter of windows."""
+"""Label of a resource's counter of windows; a message says how far the resource has come."""
 ROWS = "rows"
 """Label of the collector's counter of rows."""
 MESSAGES = "messages"
@@ -71,6 +71,23 @@ class Sync:
         is_read = bool(self.finished) if self.is_dictionary else self.position >= self.end
         return is_read and self.error is None
 
+    @property
+    def entries(self) -> str:
+        """Number of entries of a dictionary, in words."""
+        return "1 entry" if self.rows == 1 else f"{self.rows:,} entries"
+
+    def describe(self) -> str:
+        """How far it has come, in words."""
+        if not self.finished and self.error:
+            return "not read"
+        if self.is_dictionary:
+            return f"{self.entries} read" if self.finished else "being read"
+        rows, end = f"{self.rows:,} rows read", f"{self.end:%Y-%m-%d}"
+        if self.is_complete:
+            return f"{self.finished} windows, up to {end}; {rows}"
+        up_to = "stopped at" if self.error else "up to"
+        return f"{self.finished} of {self.planned} windows, {up_to} {self.position:%Y-%m-%d} of {end}; {rows}"
+
 
 class Progress:
     """The syncs of a load.
@@ -92,6 +109,13 @@ class Progress:
         self.syncs: dict[str, Sync] = {}
         self.windows: list[WindowResult] = []
         self.warnings: list[str] = []
+        self._expected: list[str] = []
+
+    def expect(self, windows: Mapping[str, int]) -> None:
+        """Takes how many windows each resource is expected to have, by name of the dlt resource, before any is read."""
+        self._expected = list(windows)
+        for name, count in windows.items():
+            self.collector.update(name, inc=0, total=count, label=WINDOWS)
 
     def plan(self, name: str, new: Sync) -> None:
         """Takes what a run is going to read; a later run of the same load extends the sync."""
@@ -126,8 +150,12 @@ class Progress:
         self.collector.update(MESSAGES, inc=0, message=message, label=MESSAGES)
 
     def fail(self, name: str, error: ComagicError, new: Sync) -> None:
-        """Takes what stopped a sync before its end, or before it had begun."""
+        """Takes what stopped a sync before its end, or before it had begun; windows that are left do not count."""
         self.syncs.setdefault(name, new).error = error
+        for other in self._expected:
+            if other not in self.syncs and self.is_stopped(other):
+                self.collector.update(other, inc=0, total=0, label=WINDOWS)
+        self._count_windows(name, 0)
 
     def is_complete(self, name: str) -> bool:
         """True when the whole period of a resource was read."""
@@ -164,5 +192,5 @@ class Progress:
 
     def _count_windows(self, name: str, inc: int) -> None:
         sync = self.syncs[name]
-        message = "" if sync.is_dictionary else f"up to {sync.position:%Y-%m-%d} of {sync.end:%Y-%m-%d}"
-        self.collector.update(name, inc=inc, total=sync.planned, message=message, label=WINDOWS)
+        total = sync.finished if sync.error else sync.planned
+        self.collector.update(name, inc=inc, total=total, message=sync.describe(), label=WINDOWS)

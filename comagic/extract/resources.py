@@ -6,7 +6,7 @@ which does the schema, the child tables, the state and the merge.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -16,12 +16,13 @@ from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
 from ..api.client import MAX_QUERY_ROWS
-from ..catalog import DAY, LIST, Dictionary, Report, Resource
+from ..catalog import LIST, Dictionary, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
 from .load_windows import declare_load_windows, load_dictionary, load_window
+from .period import plan_period
 from .progress import Progress
 from .reader import DictionaryResult, WindowReader, WindowResult, parameter_sets, read_dictionary
 from .rejected_rows import declare_rejected_rows, rejected_rows
@@ -35,7 +36,7 @@ from .schema import (
     without_excluded,
 )
 from .transform import RowTransformer
-from .windows import API_TIME, day_start, plan_windows, to_local, to_utc
+from .windows import API_TIME, to_local, to_utc
 
 SOURCE_NAME = "comagic"
 ACCOUNTS_KEY = "accounts"
@@ -150,19 +151,19 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     _check_account(context)
     name, settings, zone = context.name(report), context.settings, context.zone()
     progress = context.progress or Progress()
-    present = pendulum.now("UTC")
-    now, state = to_local(present, zone), dlt.current.resource_state(name)
-    end = min(context.until, now) if context.until else now
-    checkpoint = Checkpoint(state, context.since, context.until)
-    reached = _reached(name, cursor, present, progress)
-    start = _period_start(report, context, zone, end, reached, checkpoint.stopped_at)
+    present, state = pendulum.now("UTC"), dlt.current.resource_state(name)
+    last_value = cursor.last_value if cursor is not None else None
+    _warn_if_ahead(name, last_value, present, progress)
+    period = plan_period(report, context, zone, state, last_value, present)
+    start, end, reached = period.start, period.end, period.reached
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
 
     fields = context.selected_fields(report)
-    loaded_with = LoadedWith(state, name)
+    loaded_with, checkpoint = LoadedWith(state, name), Checkpoint(state, context.since, context.until)
     loaded_with.check_zone(str(zone), context.since)
     if cursor is not None:
+        now = to_local(present, zone)
         progress.warnings += loaded_with.describe_changes(settings.start_date, fields, now, settings.lookback_days)
         loaded_with.save(settings.start_date, str(zone), fields)
 
@@ -170,14 +171,14 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     package_rows = settings.load_package_rows or MAX_QUERY_ROWS
     reader = WindowReader(context.client, report, fields, zone, package_rows, parameters)
     transformer = RowTransformer(report, zone, context.privacy(report))
-    windows = plan_windows(start, end, settings.window_days, report.longest_period_days) if parameters else []
+    windows = period.windows if parameters else []
     planned = replace(
         context.new_sync(report),
         start=start if windows else end,
         end=end,
         position=start,
         planned=len(windows) * len(parameters),
-        is_resumed=checkpoint.stopped_at is not None,
+        is_resumed=period.is_resumed,
     )
     progress.plan(name, planned)
     loaded = 0
@@ -205,16 +206,13 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             return
 
 
-def _reached(name: str, cursor: Cursor | None, present: datetime, progress: Progress) -> datetime | None:
-    """The instant up to which earlier runs have come; the present at most, since a run's clock may have been ahead."""
-    reached = cursor.last_value if cursor is not None else None
-    if reached is None or reached <= present:
-        return reached
-    progress.warnings.append(
-        f"{name}: the clock of an earlier run was ahead: it loaded up to {reached:{API_TIME}} UTC. This run reads the "
-        "lookback before the present time; load older days that are missing with --since."
-    )
-    return present
+def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, progress: Progress) -> None:
+    """Warns of a cursor after the present: the clock of the run that set it was ahead."""
+    if last_value is not None and last_value > present:
+        progress.warnings.append(
+            f"{name}: the clock of an earlier run was ahead: it loaded up to {last_value:{API_TIME}} UTC. This run "
+            "reads the lookback before the present time; load older days that are missing with --since."
+        )
 
 
 def _check_account(context: Context) -> None:
@@ -240,24 +238,6 @@ def _check_account(context: Context) -> None:
 def _describe(account: Mapping[str, Any]) -> str:
     client = f", client {account['user_id']}" if account["user_id"] is not None else ""
     return f"account {account['app_id']}{client}"
-
-
-def _period_start(
-    report: Report,
-    context: Context,
-    zone: tzinfo,
-    end: datetime,
-    reached: datetime | None,
-    stopped_at: datetime | None,
-) -> datetime:
-    """The local time to start at: where a sync stopped, or `since`, or the lookback before the cursor."""
-    if stopped_at:
-        start = min(to_local(stopped_at, zone), end)
-    elif context.since or reached is None:
-        start = context.since or context.settings.start_date
-    else:
-        start = day_start(to_local(reached, zone) - timedelta(days=context.settings.lookback_days))
-    return day_start(start) if report.fields[report.cursor].type == DAY else start
 
 
 def dictionary_resource(
@@ -320,11 +300,12 @@ def _hints(resource: Resource, context: Context) -> dict[str, Any]:
     privacy = context.privacy(resource)
     fields = [without_excluded(resource.fields[name], privacy) for name in context.selected_fields(resource)]
     client = [USER_ID] if context.parameters(resource) else []
+    is_merged = isinstance(resource, Report) or bool(client)
     return {
         "columns": {
             **columns([*client, *fields, *resource.computed.values()], context.key(resource)),
             **describe_columns(ROOT_COLUMNS),
         },
-        "nested_hints": {field.name: child_table(field) for field in fields if field.type == LIST},
+        "nested_hints": {field.name: child_table(field, is_merged) for field in fields if field.type == LIST},
         "additional_table_hints": table_description(resource.description),
     }

@@ -16,13 +16,15 @@ ROOT_COLUMNS = {
 }
 """Descriptions of dlt's own columns of a table."""
 
-CHILD_COLUMNS = {
+ROOT_ID, PARENT_ID = "_dlt_root_id", "_dlt_parent_id"
+REPLACED_CHILD_COLUMNS = {
     "_dlt_id": "Key of the row.",
-    "_dlt_root_id": "_dlt_id of the row that the list belongs to.",
-    "_dlt_parent_id": "_dlt_id of the row that the list belongs to.",
+    PARENT_ID: "_dlt_id of the row that the list belongs to.",
     "_dlt_list_idx": "Position in the list, from 0.",
 }
-"""Descriptions of dlt's own columns of a child table."""
+"""Descriptions of dlt's own columns of a child table; of a table that is replaced."""
+CHILD_COLUMNS = {**REPLACED_CHILD_COLUMNS, ROOT_ID: REPLACED_CHILD_COLUMNS[PARENT_ID]}
+"""Descriptions of dlt's own columns of a child table; of a table that is merged."""
 
 USER_ID = Field("user_id", "bigint", "Client of the agency; references `customer_users.id`.")
 """The additional column of tables into which several clients of an agency are loaded."""
@@ -67,13 +69,19 @@ def without_excluded(field: Field, privacy: Privacy) -> Field:
     return replace(field, children=kept)
 
 
-def child_table(field: Field) -> Any:
-    """Hints of a list's child table; its rows are found by their parent row, so it is clustered by that."""
+def child_table(field: Field, is_merged: bool) -> Any:
+    """Hints of a list's child table; its rows are found by their parent row, so it is clustered by that.
+
+    Args:
+        field: the list.
+        is_merged: whether the parent table is merged, not replaced; only then dlt adds `_dlt_root_id`.
+    """
     fields = [field.items] if field.items else field.children.values()
+    own = CHILD_COLUMNS if is_merged else REPLACED_CHILD_COLUMNS
     return dlt.mark.make_nested_hints(
-        columns={**columns(fields), **describe_columns(CHILD_COLUMNS)},
+        columns={**columns(fields), **describe_columns(own)},
         additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
             **table_description(field.description),
-            "x-bigquery-cluster-columns": ["_dlt_root_id"],
+            "x-bigquery-cluster-columns": [ROOT_ID if is_merged else PARENT_ID],
         },
     )

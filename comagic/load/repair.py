@@ -34,8 +34,9 @@ def restore_missing(
     if schema is None:
         return []
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
-        missing = _missing(client, [*schema.data_table_names(), *schema.dlt_table_names()])
-        staged = [name for name in schema.data_table_names() if get_write_disposition(schema.tables, name) != "append"]
+        created = schema.data_table_names(seen_data_only=True)  # dlt creates no table for a list without an element
+        missing = _missing(client, [*created, *schema.dlt_table_names()])
+        staged = [name for name in created if get_write_disposition(schema.tables, name) != "append"]
         with client.with_staging_dataset():
             staging = _missing(client, staged) if client.is_storage_initialized() else {}
             if staging:

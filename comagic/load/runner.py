@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,9 +15,10 @@ from ..api.client import DataApiClient
 from ..catalog import Dictionary, Report, Resource, resources
 from ..exceptions import CONCERNS_ALL, ComagicError, IncompleteError
 from ..extract.context import Context, list_clients, resources_for_client
+from ..extract.period import expected_windows
 from ..extract.progress import Progress
 from ..extract.reader import DictionaryResult
-from ..extract.resources import make_source, read_whole
+from ..extract.resources import SOURCE_NAME, make_source, read_whole
 from ..settings import Settings
 from .lease import hold_dataset, patience
 from .merge import guard_merges
@@ -100,9 +101,16 @@ class Load:
         self.progress.warnings += restore_missing(pipeline, stored, self.settings.start_date, self.progress.report)
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
-        for user_id in clients:
-            context = Context(self.settings, self.client, self.since, self.until, user_id, self.progress)
-            for source in self._client_sources(context, resources_for_client(chosen, user_id, clients)):
+        parts = [
+            (
+                Context(self.settings, self.client, self.since, self.until, user_id, self.progress),
+                resources_for_client(chosen, user_id, clients),
+            )
+            for user_id in clients
+        ]
+        self._expect(pipeline, parts)
+        for context, own in parts:
+            for source in self._client_sources(context, own):
                 yield source
                 self._add_package(pipeline)
         self.seconds = time.monotonic() - started
@@ -124,6 +132,20 @@ class Load:
             raise errors[0]
         if messages:
             raise IncompleteError(" ".join(messages))
+
+    def _expect(self, pipeline: Pipeline, parts: Iterable[tuple[Context, Iterable[Resource]]]) -> None:
+        """Counts what there is to read for the progress, from the cursors in dlt's state."""
+        if pipeline.config.restore_from_destination:
+            pipeline.sync_destination()
+            pipeline._state_restored = True  # or the first run would query it again (dlt 1.31)
+        state = pipeline.state.get("sources", {}).get(SOURCE_NAME, {})
+        self.progress.expect(
+            {
+                context.name(resource): expected_windows(resource, context, state)
+                for context, own in parts
+                for resource in own
+            }
+        )
 
     def _client_sources(self, context: Context, chosen: Sequence[Resource]) -> Iterator[DltSource]:
         """The sources of one account or client: packages for each report, then one for all dictionaries."""

@@ -20,12 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -35,6 +31,7 @@ FIRST_DAY = datetime(2025, 1, 6)
 CALLS_PER_DAY = 20_000
 CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
 METHODS = ("pipeline", "wide", "script")
+STEPS = ("extract", "normalize", "load")
 
 
 def peak_memory() -> float:
@@ -46,39 +43,30 @@ def peak_memory() -> float:
 def measure_pipeline(
     access: dict[str, str], folder: Path, until: datetime, fields: str | None = None
 ) -> dict[str, float]:
-    """Loads in bounded load packages, as the command line does, and measures the time of dlt's steps."""
+    """Loads as the command line does, and measures the time of dlt's steps."""
     os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
     import dlt
 
     from comagic import KeyCredentials
     from comagic.api.client import DataApiClient
-    from comagic.catalog import reports
-    from comagic.extract.context import Context
-    from comagic.extract.progress import Progress
-    from comagic.extract.resources import make_source
     from comagic.load.destinations import choose_destination
-    from comagic.load.packages import row_counts
+    from comagic.load.runner import Load
     from comagic.settings import resolve_settings
 
-    credentials = KeyCredentials(access_token=access["access_token"])
-    client, progress = DataApiClient(credentials, access["base_url"]), Progress()
+    client = DataApiClient(KeyCredentials(access_token=access["access_token"]), access["base_url"])
     settings = resolve_settings(start_date=FIRST_DAY, window_days=1, **({"fields": fields} if fields else {}))
-    context = Context(settings, client, until=until, progress=progress)
-    pipeline = dlt.pipeline(
-        "comagic", destination=choose_destination("duckdb", str(folder / "b.duckdb")), dataset_name="comagic"
-    )
-    spent = {"extract": 0.0, "normalize": 0.0, "load": 0.0}
-    tables: Counter[str] = Counter()
-    while not progress.syncs or not progress.syncs["calls"].is_complete:
-        extract = partial(pipeline.extract, make_source(context, [reports()["calls"]]))
-        steps: tuple[Callable[[], Any], ...] = (extract, pipeline.normalize, pipeline.load)
-        for name, step in zip(spent, steps, strict=True):
-            began = time.perf_counter()
-            step()
-            spent[name] += time.perf_counter() - began
-        tables += row_counts(pipeline)
-    spent["extract"] -= client.usage.seconds
-    return {"calls": progress.syncs["calls"].rows, "rows": tables.total(), "server": client.usage.seconds, **spent}
+    destination = choose_destination("duckdb", str(folder / "b.duckdb"))
+    seconds = dict.fromkeys(STEPS, 0.0)
+    with Load(settings, client, ["calls"], until=until) as load:
+        pipeline = dlt.pipeline("comagic", destination=destination, dataset_name="comagic")
+        for source in load.sources(pipeline):
+            pipeline.run(source)
+            for step in pipeline.last_trace.steps if pipeline.last_trace else ():
+                if step.step in STEPS:
+                    seconds[step.step] += (step.finished_at - step.started_at).total_seconds()
+    seconds["extract"] -= client.usage.seconds
+    calls = load.progress.syncs["calls"].rows
+    return {"calls": calls, "rows": load.tables.total(), "server": client.usage.seconds, **seconds}
 
 
 def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
@@ -95,7 +83,7 @@ def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dic
     schema = pyarrow.schema(
         [(name, types.get(reports()["calls"].fields[name].type, pyarrow.string())) for name in fields]
     )
-    spent = {"server": 0.0, "extract": 0.0, "normalize": 0.0, "load": 0.0}
+    spent = dict.fromkeys(("server", *STEPS), 0.0)
     calls = 0
     with duckdb.connect(str(folder / "b.duckdb")) as connection:
         connection.register("page", schema.empty_table())
@@ -169,8 +157,8 @@ def main(context: click.Context, sizes: tuple[int, ...]) -> None:
                     check=True, capture_output=True, text=True,
                 ).stdout  # fmt: skip
             result = json.loads(output.splitlines()[-1])
-            seconds = result["extract"] + result["normalize"] + result["load"]
-            times = (f"{result[name]:.1f}" for name in ("server", "extract", "normalize", "load"))
+            seconds = sum(result[name] for name in STEPS)
+            times = (f"{result[name]:.1f}" for name in ("server", *STEPS))
             rates = (f"{result['calls'] / seconds:,.0f}", f"{result['rows'] / seconds:,.0f}", f"{result['peak']:,.0f}")
             table.add_row(method, f"{result['calls']:,}", f"{result['rows']:,}", *times, *rates)
     Console(width=120).print(table)

@@ -83,6 +83,57 @@ CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (descript
     `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
     `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) PARTITION BY `partition_date` CLUSTER BY `id` OPTIONS (description='One row per call; tags, employees and other lists are in child tables.');
 
+CREATE TABLE `project`.`comagic`.`employees__allowed_in_call_types` ( `value` STRING OPTIONS (description='Call type.'),
+    `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
+    `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_parent_id` OPTIONS (description='Allowed types of incoming calls.');
+
+CREATE TABLE `project`.`comagic`.`employees__groups` ( `group_id` INT64 OPTIONS (description='Employee group id; references `group_employees.id`.'),
+    `group_name` STRING OPTIONS (description='Group name.'),
+    `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
+    `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_parent_id` OPTIONS (description='Groups the employee belongs to.');
+
+CREATE TABLE `project`.`comagic`.`employees__phone_numbers` ( `phone_id` INT64 OPTIONS (description='Phone number id.'),
+    `phone_number` STRING OPTIONS (description='Phone number, digits without a leading plus.'),
+    `channels_count` INT64 OPTIONS (description='Maximum number of simultaneous calls.'),
+    `dial_time` INT64 OPTIONS (description='Ring time before the call moves on, seconds.'),
+    `status` STRING OPTIONS (description='Phone number status: active or inactive.'),
+    `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
+    `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_parent_id` OPTIONS (description='Phone numbers of the employee.');
+
+CREATE TABLE `project`.`comagic`.`employees` ( `id` INT64 NOT NULL OPTIONS (description='Employee id; referenced by `calls__employees.employee_id`.'),
+    `login` STRING OPTIONS (description='Employee login.'),
+    `first_name` STRING OPTIONS (description='First name.'),
+    `last_name` STRING OPTIONS (description='Last name.'),
+    `patronymic` STRING OPTIONS (description='Patronymic.'),
+    `full_name` STRING OPTIONS (description='Full name.'),
+    `status` STRING OPTIONS (description='Current status (code).'),
+    `status_id` INT64 OPTIONS (description='Current status id; references `statuses.id`.'),
+    `calls_available` BOOL OPTIONS (description='True if the employee can take calls.'),
+    `email` STRING OPTIONS (description='Email address.'),
+    `call_recording` STRING OPTIONS (description='Which calls are recorded.'),
+    `schedule_id` INT64 OPTIONS (description='Schedule id; references `schedules.id`.'),
+    `schedule_name` STRING OPTIONS (description='Schedule name.'),
+    `coach__coach_full_name` STRING OPTIONS (description='Full name of the coach.'),
+    `coach__coach_id` INT64 OPTIONS (description='Coach id; references `employees.id`.'),
+    `coach__coach_always_enabled` BOOL OPTIONS (description='True if the coach always listens in.'),
+    `extension__extension_phone_number` STRING OPTIONS (description='Extension number.'),
+    `extension__extension_voice_mail_enabled` BOOL OPTIONS (description='True if the extension has voicemail.'),
+    `extension__extension_queue_enabled` BOOL OPTIONS (description='True if calls to the extension are queued.'),
+    `operator__operator_display_name` STRING OPTIONS (description='Name shown to visitors.'),
+    `operator__operator_login` STRING OPTIONS (description='Operator login.'),
+    `operator__operator_position_id` INT64 OPTIONS (description='Position id; references `employee_positions.id`.'),
+    `operator__operator_position_name` STRING OPTIONS (description='Position shown to visitors.'),
+    `operator__operator_offline_message_enabled` BOOL OPTIONS (description='True if the operator answers offline messages.'),
+    `operator__operator_invite_to_chat_enabled` BOOL OPTIONS (description='True if the operator may invite visitors to a chat.'),
+    `operator__operator_chat_enabled` BOOL OPTIONS (description='True if the operator may chat.'),
+    `operator__operator_chats_available` BOOL OPTIONS (description='True if the operator is currently accepting chats.'),
+    `operator__operator_sites` JSON OPTIONS (description='Sites the operator serves (JSON).'),
+    `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) OPTIONS (description='Employees who receive and make calls.');
+
 CREATE TABLE `project`.`comagic`.`load_windows` ( `resource` STRING OPTIONS (description='Name of the resource that was read, and of its table.'),
     `window_start` TIMESTAMP OPTIONS (description='First instant of the window; null for a dictionary.'),
     `window_end` TIMESTAMP OPTIONS (description='First instant after the window.'),

@@ -122,7 +122,7 @@ def test_partitions_expire_after_the_configured_days(
 def test_statements_match_the_reviewed_files(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     """`UPDATE_GOLDEN=1 pytest tests/load/test_bigquery.py -k reviewed` rewrites the files; review the difference."""
     environment = {**access_to(serve(recent_account())), **warehouse_in_bigquery.environment}
-    assert command(**environment).code == 0
+    assert command(**environment, SOURCES__COMAGIC__RESOURCES="calls,employees").code == 0
     statements = split_scripts(
         sql.replace(warehouse_in_bigquery.project, "project") for sql in warehouse_in_bigquery.statements()
     )
@@ -132,6 +132,8 @@ def test_statements_match_the_reviewed_files(serve: Serve, command: Command, war
     check_golden("bigquery_tables.sql", tables, line_end=r", (?=`\w+` [A-Z])")
     check_golden("bigquery_merge.sql", merges, line_end=r", (?=`)| (?=WHEN )")
     assert all("description=" in sql for sql in tables)
+    clustered = [(re.search(r"CLUSTER BY (`\w+`)", sql), sql) for sql in tables]
+    assert all(sql.count(column[1]) > 1 for column, sql in clustered if column), "clustered by a column that is missing"
     by_table = {table_of(sql): sql for sql in tables}
     assert "PARTITION BY `partition_date`" in by_table["calls"]
     assert "CLUSTER BY `id`" in by_table["calls"]

@@ -36,10 +36,12 @@ DROPPED = [
 def loaded(serve: Serve, command: Command, *names: str) -> tuple[dict[str, str], dict[int, dict[str, object]]]:
     """An account that was loaded twice: its environment, and its calls."""
     account = recent_account(20)
-    environment = access_to(serve(account), SOURCES__COMAGIC__RESOURCES="calls,tags")
+    environment = access_to(serve(account), SOURCES__COMAGIC__RESOURCES="calls,tags,employees")
     for _ in range(2):
         result = command(**environment)
         assert result.code == 0, result.err
+        assert "created again" not in result.err, "some lists of employees have no element, and no table"
+        assert "WARNING" not in result.err, "dlt knows the columns of all tables"
     return environment, expected_calls(account, LONG_AGO)
 
 

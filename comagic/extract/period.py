@@ -1,0 +1,92 @@
+"""The period of a report that a run is going to read: worked out from the settings and from dlt's state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+import pendulum
+
+from ..catalog import DAY, Report, Resource
+from ..values import parse_time_zone
+from .changed_settings import LoadedWith
+from .checkpoint import Checkpoint
+from .context import Context
+from .windows import Window, day_start, plan_windows, to_local
+
+
+@dataclass(frozen=True)
+class Period:
+    """The period of a report that a run is going to read.
+
+    Attributes:
+        start: local time at which it starts.
+        end: local time before which it ends.
+        windows: the period as adjacent windows; none if there is nothing to read.
+        reached: the instant up to which earlier runs have come; None if there were none, or with `since`.
+        is_resumed: whether it starts where an earlier run stopped.
+    """
+
+    start: datetime
+    end: datetime
+    windows: Sequence[Window]
+    reached: datetime | None
+    is_resumed: bool
+
+
+def plan_period(
+    report: Report,
+    context: Context,
+    zone: tzinfo,
+    state: dict[str, Any],
+    last_value: datetime | None,
+    present: datetime,
+) -> Period:
+    """Works out what to read: from where a sync stopped, or from `since`, or from the lookback before the cursor.
+
+    Args:
+        report: the report.
+        context: what it is read with.
+        zone: the account's time zone.
+        state: dlt's state of the resource.
+        last_value: the cursor, an instant; None if it has none yet, or with `since`.
+        present: the present instant.
+    """
+    settings = context.settings
+    now = to_local(present, zone)
+    end = min(context.until, now) if context.until else now
+    stopped_at = Checkpoint(state, context.since, context.until).stopped_at
+    # The present at most: an earlier run's clock may have been ahead.
+    reached = min(last_value, present) if last_value else None
+    if stopped_at:
+        start = min(to_local(stopped_at, zone), end)
+    elif context.since or reached is None:
+        start = context.since or settings.start_date
+    else:
+        start = day_start(to_local(reached, zone) - timedelta(days=settings.lookback_days))
+    if report.fields[report.cursor].type == DAY:
+        start = day_start(start)
+    windows = plan_windows(start, end, settings.window_days, report.longest_period_days)
+    return Period(start, end, windows, reached, stopped_at is not None)
+
+
+def expected_windows(resource: Resource, context: Context, state: Mapping[str, Any]) -> int:
+    """How many windows of a resource a load is going to read, without a request to the API; 1 for a dictionary.
+
+    At least 1: a resource that is still to be read must count. It can differ from what is planned later: by one window
+    in a first load, which does not know the account's time zone before its first request, and where a report is read
+    once for each site.
+
+    Args:
+        resource: the report or dictionary.
+        context: what it is read with.
+        state: dlt's state of the source.
+    """
+    if not isinstance(resource, Report):
+        return 1
+    name = context.name(resource)
+    own = state.get("resources", {}).get(name, {})
+    zone = context.settings.timezone or parse_time_zone(name, LoadedWith(own, name).timezone or "UTC")
+    cursor = {} if context.since else own.get("incremental", {}).get(resource.cursor, {})
+    period = plan_period(resource, context, zone, own, cursor.get("last_value"), pendulum.now("UTC"))
+    return max(len(period.windows), 1)
