@@ -1,5 +1,6 @@
 """Chooses the destination by name, with what each needs to be loaded well: dlt's configuration decides the rest."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,12 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
-DUCKDB_MEMORY = {"memory_limit": "500MB", "threads": 1, "preserve_insertion_order": False}
-"""Settings of DuckDB under which a load takes as much memory for a million calls as for a hundred thousand, and as
-long as without them: by default DuckDB keeps what it has read, and buffers for every thread. It spills to disk."""
+DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
+"""Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
+
+DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 40, 3.5
+"""Memory that DuckDB may take. A merge needs 2 to 3 MB a column, however many rows it has (measured with DuckDB 1.5);
+the rest DuckDB would fill with what it has read of the table, and a load would take more memory with each year."""
 
 
 def choose_destination(name: str | None = None, database: str = "", task: str = "") -> AnyDestination:
@@ -65,6 +69,19 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
             "the program in another folder, or set another file."
         )
     return dlt.destinations.duckdb(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options)
+
+
+def limit_memory(destination: AnyDestination, columns: int) -> None:
+    """Limits the memory that DuckDB takes during a load to what merging a table needs; it spills to disk.
+
+    Args:
+        destination: the destination; one with credentials of the user's own stays as it is.
+        columns: columns of the widest table.
+    """
+    credentials = destination.config_params.get("credentials")
+    if isinstance(credentials, DuckDbCredentials):
+        megabytes = DUCKDB_MEGABYTES + math.ceil(DUCKDB_MEGABYTES_PER_COLUMN * columns)
+        credentials.global_config = {**DUCKDB_MEMORY, "memory_limit": f"{megabytes}MB"}
 
 
 def choose_staging(url: str | None) -> AnyDestination | None:

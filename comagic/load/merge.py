@@ -4,8 +4,12 @@ Both are done by dlt's own job client, in a subclass: before a table's merge sta
 package ended. A package that fails here does not count: not in `status`, and its cursor is not restored.
 """
 
+import ctypes
+import sys
+from contextlib import suppress
 from typing import Any
 
+import pyarrow
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
@@ -50,6 +54,7 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
     class Client(client_class):  # type: ignore[misc]
         def create_table_chain_completed_followup_jobs(self, table_chain: Any, *args: Any, **kwargs: Any) -> Any:
             lease()
+            release_memory()
             return super().create_table_chain_completed_followup_jobs(table_chain, *args, **kwargs)
 
         def complete_load(self, load_id: str) -> None:
@@ -63,6 +68,14 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
         client_class = Client
 
     destination.__class__ = Guarded
+
+
+def release_memory() -> None:
+    """Returns to the system what was freed: 70 to 130 MB after dlt has normalized, when the merge needs as much."""
+    pyarrow.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # a C library other than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _merged_tables(client: Any, load_id: str) -> list[str]:

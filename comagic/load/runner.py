@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dlt import Pipeline
+from dlt import Pipeline, Schema
 from dlt.extract import DltSource
 
 from ..api.client import DataApiClient
@@ -19,7 +19,9 @@ from ..extract.period import expected_windows
 from ..extract.progress import Progress
 from ..extract.reader import DictionaryResult
 from ..extract.resources import SOURCE_NAME, make_source, read_whole
+from ..extract.schema import flatten
 from ..settings import Settings
+from .destinations import limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
 from .packages import finishing_seconds, row_counts, undocumented_columns
@@ -30,6 +32,9 @@ from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 PIPELINE = "comagic"
 """Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
+
+Part = tuple[Context, Sequence[Resource]]
+"""The resources of one account, or of one client of an agency."""
 
 
 @dataclass
@@ -101,13 +106,14 @@ class Load:
         self.progress.warnings += restore_missing(pipeline, stored, self.settings.start_date, self.progress.report)
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
-        parts = [
+        parts: list[Part] = [
             (
                 Context(self.settings, self.client, self.since, self.until, user_id, self.progress),
                 resources_for_client(chosen, user_id, clients),
             )
             for user_id in clients
         ]
+        limit_memory(pipeline.destination, _widest(stored, parts))
         self._expect(pipeline, parts)
         for context, own in parts:
             for source in self._client_sources(context, own):
@@ -133,7 +139,7 @@ class Load:
         if messages:
             raise IncompleteError(" ".join(messages))
 
-    def _expect(self, pipeline: Pipeline, parts: Iterable[tuple[Context, Iterable[Resource]]]) -> None:
+    def _expect(self, pipeline: Pipeline, parts: Iterable[Part]) -> None:
         """Counts what there is to read for the progress, from the cursors in dlt's state."""
         if pipeline.config.restore_from_destination:
             pipeline.sync_destination()
@@ -193,3 +199,13 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _widest(stored: Schema | None, parts: Iterable[Part]) -> int:
+    """Columns of the widest table of a load."""
+    widths = [
+        len(list(flatten(resource.fields[name] for name in context.selected_fields(resource))))
+        for context, chosen in parts
+        for resource in chosen
+    ]
+    return max(widths + [len(table["columns"]) for table in stored.data_tables()] if stored else widths)

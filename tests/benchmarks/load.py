@@ -6,6 +6,7 @@ Each row is a separate process, with the sandbox in another, so that peak memory
 Methods to load the same calls from the same server, with the default fields:
 
 pipeline: this project, as `python comagic_pipeline.py` runs it: typed columns, child tables, merge by id.
+narrow:   the same with 31 fields.
 wide:     the same with all 105 fields and all nested lists.
 script:   the least that a script has to do: pages into pyarrow into one flat DuckDB table, lists as JSON text,
           appended, without child tables, merge, state or retries. A lower bound, not an alternative.
@@ -22,15 +23,19 @@ import tempfile
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from tests.support.article import ARTICLE_FIELDS
+
 FIRST_DAY = datetime(2025, 1, 6)
 CALLS_PER_DAY = 20_000
 CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
-METHODS = ("pipeline", "wide", "script")
+METHODS = ("pipeline", "narrow", "wide", "script")
+FIELDS = {"narrow": ARTICLE_FIELDS, "wide": "all"}
 STEPS = ("extract", "normalize", "load")
 
 
@@ -40,9 +45,7 @@ def peak_memory() -> float:
     return int(found.group(1)) / 1024 if found else float("nan")
 
 
-def measure_pipeline(
-    access: dict[str, str], folder: Path, until: datetime, fields: str | None = None
-) -> dict[str, float]:
+def measure_pipeline(access: dict[str, str], folder: Path, until: datetime, fields: Any = None) -> dict[str, float]:
     """Loads as the command line does, and measures the time of dlt's steps."""
     os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
     import dlt
@@ -130,8 +133,11 @@ def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dic
     show_default=True,
     help="Number of calls to load, at least one day; repeatable.",
 )
+@click.option(
+    "--method", "methods", type=click.Choice(METHODS), multiple=True, default=METHODS, help="Default: all; repeatable."
+)
 @click.pass_context
-def main(context: click.Context, sizes: tuple[int, ...]) -> None:
+def main(context: click.Context, sizes: tuple[int, ...], methods: tuple[str, ...]) -> None:
     """Measure each method and print a table."""
     if context.invoked_subcommand:
         return
@@ -150,7 +156,7 @@ def main(context: click.Context, sizes: tuple[int, ...]) -> None:
     ):
         table.add_column(title, justify="left" if title == "method" else "right")
     for size in sizes:
-        for method in METHODS:
+        for method in methods:
             with tempfile.TemporaryDirectory() as folder:
                 output = subprocess.run(
                     [sys.executable, "-m", "tests.benchmarks.load", "one", method, str(size), folder],
@@ -186,7 +192,7 @@ def one(method: str, size: int, folder: Path) -> None:
             if method == "script":
                 measured = measure_script(access, folder, until)
             else:
-                measured = measure_pipeline(access, folder, until, "all" if method == "wide" else None)
+                measured = measure_pipeline(access, folder, until, FIELDS.get(method))
         finally:
             server.terminate()
     click.echo(json.dumps({**measured, "peak": peak_memory()}))

@@ -7,42 +7,10 @@ from typing import Any
 import pytest
 
 from comagic.catalog import DAY, LIST, TIME, Dictionary, Field, Report, dictionaries, reports, resources
+from tests.support.article import ARTICLE_FIELDS
 
 SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "methods.json").read_text("utf-8"))[
     "methods"
-]
-ARTICLE_FIELDS = [
-    "id",
-    "visitor_id",
-    "person_id",
-    "start_time",
-    "finish_reason",
-    "is_lost",
-    "tags",
-    "campaign_name",
-    "communication_number",
-    "contact_phone_number",
-    "talk_duration",
-    "clean_talk_duration",
-    "virtual_phone_number",
-    "ua_client_id",
-    "ym_client_id",
-    "entrance_page",
-    "gclid",
-    "yclid",
-    "visitor_type",
-    "visits_count",
-    "visitor_first_campaign_name",
-    "visitor_device",
-    "site_domain_name",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_content",
-    "eq_utm_source",
-    "eq_utm_medium",
-    "eq_utm_campaign",
-    "attributes",
 ]
 TYPES = {
     "number": {"bigint", "double"},

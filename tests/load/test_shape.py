@@ -3,18 +3,24 @@
 Its tables are in `tests/data/shape_1`, exported from DuckDB: an account of five days in January 2025.
 """
 
+import io
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
+import pytest
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.destinations import bigquery
+from google.cloud.bigquery import LoadJobConfig, SchemaField, SourceFormat, Table
 
 from comagic.sandbox import SyntheticAccount
 from tests.support.accounts import access_to, differences, expected_calls
 from tests.support.processes import Command, Serve
-from tests.support.warehouses import Warehouse
+from tests.support.warehouses import BigQuery, Warehouse
 
 SHAPE_1 = Path(__file__).parent.parent / "data" / "shape_1"
 START = datetime(2025, 1, 1)
+BIGQUERY_TYPES = {"BIGINT": "INTEGER", "VARCHAR": "STRING", "DOUBLE": "FLOAT", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
 
 
 def import_into_duckdb(file: Path) -> None:
@@ -57,3 +63,48 @@ def test_dataset_of_a_later_release_is_refused(serve: Serve, command: Command, p
     result = command(**environment)
     assert (result.code, sandbox.requests) == (2, requests), result.err
     assert "was loaded by a later release (shape 99, here 2)" in result.err
+
+
+def import_into_bigquery(warehouse: BigQuery, place: Path) -> None:
+    """Loads the same tables into the emulator, as newline-delimited JSON."""
+    file = place / "shape_1.duckdb"
+    import_into_duckdb(file)
+    with duckdb.connect(str(file), read_only=True) as connection:
+        tables = connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+        for dataset in sorted({dataset for dataset, _ in tables}):
+            warehouse.client.create_dataset(dataset)
+        for dataset, name in tables:
+            found = connection.execute(f"DESCRIBE {dataset}.{name}").fetchall()
+            columns = [SchemaField(column, BIGQUERY_TYPES.get(kind, kind)) for column, kind, *_ in found]
+            rows = connection.execute(f"SELECT to_json(t)::VARCHAR FROM {dataset}.{name} AS t").fetchall()
+            table = warehouse.client.create_table(Table(f"{warehouse.project}.{dataset}.{name}", columns))
+            if rows:
+                content = io.BytesIO("\n".join(row for (row,) in rows).encode())
+                options = LoadJobConfig(source_format=SourceFormat.NEWLINE_DELIMITED_JSON, schema=columns)
+                warehouse.client.load_table_from_file(content, table, job_config=options).result()
+
+
+def test_earlier_dataset_in_bigquery_is_migrated_and_loaded(
+    serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emulator adds one column a statement only, and ignores the others."""
+    raw = bigquery._raw_capabilities
+
+    def capabilities(self: bigquery) -> DestinationCapabilitiesContext:
+        found = raw(self)
+        found.alter_add_multi_column = False
+        return found
+
+    monkeypatch.setattr(bigquery, "_raw_capabilities", capabilities)
+    account = SyntheticAccount(first_day=date(2025, 1, 1), last_day=date(2025, 1, 5), calls_per_day=3)
+    environment = access_to(serve(account), SOURCES__COMAGIC__START_DATE="2025-01-01")
+    environment |= warehouse_in_bigquery.environment
+    import_into_bigquery(warehouse_in_bigquery, place)
+    result = command("load", **environment)
+    assert (result.code, "comagic_pipeline.py migrate" in result.err) == (2, True), result.err
+    result = command("migrate", **environment)
+    assert (result.code, "added and filled" in result.out) == (0, True), result.err
+    for period in ((), ("--since", "2025-01-01", "--until", "2025-01-31")):
+        result = command("load", *period, **environment)
+        assert result.code == 0, result.err
+    assert differences(warehouse_in_bigquery.calls(), expected_calls(account, START)) == []

@@ -1,0 +1,39 @@
+"""During a load DuckDB keeps no more in memory than a merge into the widest table needs."""
+
+from pathlib import Path
+
+import dlt
+import pytest
+
+from comagic import KeyCredentials
+from comagic.extract.context import open_client
+from comagic.load.destinations import choose_destination
+from comagic.load.runner import Load
+from comagic.sandbox.switches import KEY
+from comagic.settings import resolve_settings
+from tests.support.accounts import recent_account
+from tests.support.processes import Serve
+
+SETTING = "SELECT current_setting('memory_limit')"
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [(["id", "start_time", "tags"], 40 + 3.5 * 3), ("all", 40 + 3.5 * 110)],
+)
+def test_duckdb_is_limited_by_the_number_of_columns(
+    serve: Serve, place: Path, fields: str | list[str], limit: float
+) -> None:
+    assert place == Path.cwd()
+    settings = resolve_settings(fields=fields)
+    client = open_client(
+        settings, credentials=KeyCredentials(access_token=KEY), base_url=serve(recent_account(1)).base_url
+    )
+    with Load(settings, client, ["calls"]) as load:
+        pipeline = dlt.pipeline("comagic", destination=choose_destination("duckdb"), dataset_name="comagic")
+        next(load.sources(pipeline))
+        with pipeline.sql_client() as sql:
+            ((setting,),) = sql.execute_sql(SETTING) or []
+    number, unit = str(setting).split()
+    assert unit == "MiB"
+    assert float(number) * 2**20 / 1e6 == pytest.approx(limit, rel=0.05)
