@@ -1,9 +1,10 @@
-# The command line in a container, for Cloud Run jobs and other platforms. The image contains no secrets.
+# The command line in a container, for Cloud Run jobs and other platforms. The image contains no secrets. Its packages have
+# hashes; the base image has a tag and no digest, since no registry could be reached to look one up: Dependabot proposes it.
 FROM python:3.12-slim
 
 WORKDIR /app
-COPY requirements.txt .
-RUN pip install --no-cache-dir --requirement requirements.txt
+COPY deploy/locks/bigquery.txt requirements.txt
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY .dlt/config.toml .dlt/
 COPY comagic comagic
 COPY comagic_pipeline.py .

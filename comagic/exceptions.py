@@ -7,6 +7,8 @@
     │   └── StatusError             stop    any other HTTP status but 200, redirects included
     ├── BadResponseError            retry   HTML, an empty or truncated body, a wrong id, no data, no total
     ├── MalformedResponseError      stop    JSON with an error in its middle, which nobody can read
+    ├── TooLargeError               stop    a response larger than any page, or with more values or levels
+    ├── TooManyColumnsError         stop    the API sends more unknown keys than a load may add as columns
     ├── WindowTooDenseError         stop    more calls in one second than the API can return
     ├── BusyError                   stop    another load into the dataset, or on this machine, is active; exit code 75
     ├── LeaseLostError              stop    the lock on the dataset was lost while loading
@@ -45,6 +47,8 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, ClassVar
+
+from .redaction import printable
 
 
 class Action(Enum):
@@ -106,6 +110,14 @@ class BadResponseError(ComagicError):
 
 class MalformedResponseError(ComagicError):
     """A response that is JSON up to some position; reading it again would not help."""
+
+
+class TooLargeError(ComagicError):
+    """A response is larger than any page of the API, or has more values or levels; it was not read."""
+
+
+class TooManyColumnsError(ComagicError):
+    """Rows have more unknown keys than a load may add as columns; the table was not changed."""
 
 
 class WindowTooDenseError(ComagicError):
@@ -321,4 +333,15 @@ def api_error(method: str, error: Any) -> ApiError:
     data = body.get("data")
     details: dict[str, Any] = data if isinstance(data, dict) else {}
     mnemonic = str(details.get("mnemonic") or f"code {body.get('code')}")
-    return BY_MNEMONIC.get(mnemonic, ApiError)(method, mnemonic, str(body.get("message") or ""), details)
+    kind = BY_MNEMONIC.get(mnemonic)
+    shown = mnemonic if kind else printable(mnemonic)
+    return (kind or ApiError)(method, shown, printable(str(body.get("message") or "")), _printable_details(details))
+
+
+def _printable_details(value: Any) -> Any:
+    """The details of an error, their texts printable."""
+    if isinstance(value, dict):
+        return {printable(str(name)): _printable_details(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_printable_details(item) for item in value]
+    return printable(value) if isinstance(value, str) else value

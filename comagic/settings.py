@@ -13,12 +13,13 @@ from typing import Any, ClassVar, TypeVar
 import dlt
 from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
-from dlt.common.typing import TSecretStrValue
+from dlt.common.typing import TSecretStrValue, TSecretValue
 
 from .api.brands import BASE_URL, BRANDS
 from .api.credentials import KeyCredentials, LoginCredentials
 from .catalog import reports
 from .exceptions import ConfigurationError
+from .redaction import remember_secret
 from .values import (
     TEXT_ONLY,
     Check,
@@ -28,6 +29,7 @@ from .values import (
     parse_minutes,
     parse_names,
     parse_optional_time_zone,
+    parse_pseudonym_key,
     parse_resources,
     parse_user_ids,
     parse_webhook_body,
@@ -37,8 +39,6 @@ from .values import (
 
 SOURCE_SECTION = "sources.comagic"
 NOTIFICATIONS_SECTION = "notifications"
-MIN_KEY_LENGTH = 16
-"""Characters of the key of pseudonyms, at least."""
 
 Spec = TypeVar("Spec", bound=BaseConfiguration)
 
@@ -68,6 +68,9 @@ class _Checked(BaseConfiguration):
             ConfigurationError: a value is wrong; the text begins with the setting's full name.
         """
         for declared in fields(self):
+            value = getattr(self, declared.name)
+            if isinstance(value, str) and declared.default is None and "Secret" in str(declared.type):
+                remember_secret(value)
             if check := declared.metadata.get("check"):
                 name = f"{self.__section_of_names__}.{declared.name}"
                 setattr(self, declared.name, check(name, getattr(self, declared.name)))
@@ -132,7 +135,10 @@ class Settings(_Checked):
         (), "Text fields whose values are replaced by pseudonyms, named in the same way", parse_names
     )
     pseudonym_key: TSecretStrValue | None = _setting(
-        None, f"Secret key of the pseudonyms, at least {MIN_KEY_LENGTH} characters; always the same one"
+        None,
+        "Secret key of the pseudonyms, at least 128 random bits as hex or base64 (`comagic_pipeline.py make-key`); "
+        "always the same one",
+        parse_pseudonym_key,
     )
     user_id: int | None = _setting(None, "One client of your agency; only for agency logins")
     user_ids: Any = _setting(
@@ -153,6 +159,15 @@ class Settings(_Checked):
         True,
         "Do not write rows that are the same in the destination. `false` is cheaper for a large account in BigQuery; "
         "see [Cost](bigquery.md#cost)",
+    )
+    trusted_hosts: Any = _setting(
+        (), "Hosts other than the brands' that may get the credentials: a proxy of your own, for example", parse_names
+    )
+    max_new_columns: int = _setting(
+        100,
+        "New columns of a table in one load, at most: a key that the API sends and the catalog does not have becomes a "
+        "column; with more, the resource stops before its table is changed",
+        whole_number(0, 1000),
     )
     partition_expiration_days: int | None = _setting(
         None,
@@ -179,11 +194,11 @@ class NotificationSettings(_Checked):
     webhook_url: TSecretStrValue | None = _setting(
         None, "Where to POST that a run failed; it may contain a secret, so it is never shown", parse_webhook_url
     )
-    webhook_body: Any = _setting(
+    webhook_body: TSecretValue = _setting(
         TEXT_ONLY,
         "JSON to POST: a table, or the text of an object; `{text}`, `{outcome}` (failed, stopped early, succeeded with "
         "warnings, succeeded) and "
-        "`{pipeline}` are replaced",
+        "`{pipeline}` are replaced. In secrets.toml, since some receivers want a key in it",
         parse_webhook_body,
     )
     on_success: bool = _setting(False, "Notify about runs that did not fail, too")

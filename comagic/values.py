@@ -1,7 +1,9 @@
 """Parses and checks the values of settings and options; an error names the one that is wrong."""
 
+import base64
 import difflib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ import pendulum
 from dlt.common.json import json
 from pendulum.tz.exceptions import InvalidTimezone
 
+from .api.brands import is_loopback
 from .catalog import dictionaries, reports, resources
 from .exceptions import ConfigurationError
 
@@ -20,6 +23,10 @@ TEXT_ONLY = '{"text": "{text}"}'
 """The default body of a webhook: what Slack, Mattermost, Rocket.Chat and Google Chat take."""
 MAX_MINUTES = 100_000
 """Longest time limit that is accepted: some ten weeks."""
+
+MIN_KEY_BYTES = 16
+"""Random bytes of the key of pseudonyms, at least."""
+URL_SAFE = str.maketrans("-_", "+/")
 
 Check = Callable[[str, Any], Any]
 """Takes a setting's full name and its value, returns the value to use, or raises ConfigurationError."""
@@ -162,6 +169,33 @@ def parse_optional_time_zone(name: str, value: Any) -> tzinfo | None:
     return parse_time_zone(name, value) if value else None
 
 
+def parse_pseudonym_key(name: str, value: Any) -> str | None:
+    """Checks the key of pseudonyms: random bits as hex or base64. It is used as it is written, not decoded.
+
+    Ten thousand million phone numbers are tried in minutes, so a key that somebody thought of protects nobody.
+
+    Raises:
+        ConfigurationError: it has less than 128 bits, or is neither hex nor base64; it is not shown.
+    """
+    if value is None:
+        return None
+    key = str(value)
+    bits: bytes | None = None
+    for decode in (bytes.fromhex, _from_base64):
+        with suppress(ValueError):
+            bits = bits or decode(key)
+    if bits is None or len(bits) < MIN_KEY_BYTES or len(set(bits)) < MIN_KEY_BYTES // 2:
+        raise ConfigurationError(
+            f"{name}: a key needs {MIN_KEY_BYTES * 8} random bits at least, written as hex or base64. Make one with: "
+            "comagic_pipeline.py make-key. Pseudonyms that were made with another key do not match the new ones."
+        )
+    return key
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text.translate(URL_SAFE) + "=" * (-len(text) % 4), validate=True)
+
+
 def parse_user_ids(name: str, value: Any) -> tuple[int | str, ...]:
     """Reads ids of an agency's clients: a list, text with commas, or `all`.
 
@@ -186,6 +220,8 @@ def parse_webhook_url(name: str, value: Any) -> str | None:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"{name} is not a URL such as https://example.com/hook")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ConfigurationError(f"{name} would send its secret unencrypted; use https.")
     return value or None
 
 

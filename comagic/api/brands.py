@@ -4,10 +4,11 @@ Source: the vendors' manuals. Credentials of one brand do not work on another br
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from ..exceptions import ConfigurationError
+from ..redaction import printable
 
 BRANDS: Mapping[str, str] = {
     "CoMagic": "https://dataapi.comagic.ru/v2.0",
@@ -19,26 +20,40 @@ BRANDS: Mapping[str, str] = {
 BASE_URL = BRANDS["CoMagic"]
 
 
-def checked_base_url(base_url: str) -> str:
+def checked_base_url(base_url: str, trusted_hosts: Collection[str] = ()) -> str:
     """Returns the endpoint without a trailing slash.
 
+    Args:
+        base_url: the endpoint.
+        trusted_hosts: hosts other than the brands' that may get the credentials.
+
     Raises:
-        ConfigurationError: it is not an `https` URL; plain `http` is accepted for loopback addresses only.
+        ConfigurationError: it is not an `https` URL (plain `http` is accepted for loopback addresses only), or its host
+            is neither a brand's, nor this machine, nor trusted.
     """
-    name = "sources.comagic.base_url"
+    name, shown = "sources.comagic.base_url", printable(repr(base_url))
     try:
         parts = urlsplit(base_url.strip())
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {base_url!r} is not a URL: {error}.") from None
+    except ValueError:
+        raise ConfigurationError(f"{name} is not a URL such as {BASE_URL}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"{name} holds a user name or password. Set sources.comagic.credentials instead.")
     if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"{name}: {base_url!r} is not a URL such as {BASE_URL}")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(f"{name}: {base_url!r} would send your credentials unencrypted; use https.")
+        raise ConfigurationError(f"{name}: {shown} is not a URL such as {BASE_URL}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(f"{name}: {shown} would send your credentials unencrypted; use https.")
+    known = {urlsplit(url).hostname for url in BRANDS.values()}
+    if host not in known and host not in trusted_hosts and not is_loopback(host):
+        raise ConfigurationError(
+            f"{name}: {printable(host)} is not a host of CoMagic, UIS, CallGear or Novofon, and would get your "
+            "credentials. If you trust it, add it to sources.comagic.trusted_hosts."
+        )
     return base_url.strip().rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for an address of this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -5,7 +5,7 @@ There is one way to make a call. It returns what the API documents (`comagic.api
 
 | action | where |
 | --- | --- |
-| retry | `_exchange`, by tenacity; each request is a single one to `requests` |
+| retry | `_exchange`, by tenacity; each request is a single one to `transport` |
 | login | `_call_in_session` |
 | wait | `_call`, after an exhausted quota; `RateLimiter.pace` before a request, to avoid that |
 
@@ -13,8 +13,7 @@ Shapes of requests and responses: the vendor's manual of the Data API v2.0; `com
 """
 
 import time
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Collection, Mapping
 from itertools import count
 from typing import Any, TypeVar
 
@@ -22,12 +21,7 @@ from dlt.common import logger
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
-from dlt.sources.helpers.requests import Session
-from requests import Response
-from requests.exceptions import RequestException
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry
 
 from ..exceptions import (
     Action,
@@ -35,9 +29,9 @@ from ..exceptions import (
     ConfigurationError,
     LimitExceededError,
     OverloadedError,
-    StatusError,
     UnreachableError,
 )
+from ..redaction import remember_secret
 from .brands import BASE_URL, checked_base_url
 from .credentials import Credentials, KeyCredentials
 from .deadline import Deadline
@@ -53,6 +47,7 @@ from .responses import (
     parse_result,
     parse_token,
 )
+from .transport import Transport
 
 MAX_LIMIT = 10_000
 """Rows of one response, at most (vendor's manual)."""
@@ -61,8 +56,6 @@ MAX_OFFSET = 100_000
 MAX_QUERY_ROWS = MAX_OFFSET + MAX_LIMIT
 """Rows that one query can reach."""
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds to wait for a connection; for a response, dlt's `[runtime] request_timeout` (60)."""
 MAX_MINUTE_WAITS = 5
 """How often one call waits for the minute's quota: others may be using it up, but not for ever."""
 
@@ -86,6 +79,7 @@ class DataApiClient:
         user_id: id of a client of an agency, sent with every call; only for agency logins.
         deadline: the time limit, and how to wait; by default no limit.
         usage: where calls are counted.
+        trusted_hosts: see `checked_base_url`.
 
     Attributes:
         usage: what was requested so far, and what is left of the quotas.
@@ -102,8 +96,9 @@ class DataApiClient:
         user_id: int | None = None,
         deadline: Deadline | None = None,
         usage: Usage | None = None,
+        trusted_hosts: Collection[str] = (),
     ) -> None:
-        self.base_url = checked_base_url(base_url)
+        self.base_url = checked_base_url(base_url, trusted_hosts)
         if not (credentials.access_token if isinstance(credentials, KeyCredentials) else credentials.login):
             raise ConfigurationError(NO_CREDENTIALS)
         self.usage = usage or Usage()
@@ -116,13 +111,14 @@ class DataApiClient:
             self._token = credentials.access_token
         else:
             self._login = {"login": credentials.login, "password": credentials.password}
+            remember_secret(credentials.password)
+        remember_secret(self._token)
         self._ids = count(1)
         self._accounts: dict[int | None, Account] = {}
         runtime = resolve_configuration(RuntimeConfiguration())
-        self._timeout = float(runtime.request_timeout)
         self._max_pause = float(runtime.request_max_retry_delay)
         self._backoff = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._max_pause)
-        self._session = Session(raise_for_status=False)
+        self._transport = Transport(self.base_url, float(runtime.request_timeout))
         self._retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, ComagicError) and error.action is Action.RETRY),
             stop=stop_after_attempt(runtime.request_max_attempts),
@@ -186,6 +182,7 @@ class DataApiClient:
         """The parameters of every call; opens a session if there is none."""
         if self._token is None:
             self._token = self._exchange("login.user", self._login or {}, parse_token)
+            remember_secret(self._token)
         client = {} if self._user_id is None else {"user_id": self._user_id}
         return {"access_token": self._token, **client}
 
@@ -200,77 +197,24 @@ class DataApiClient:
         request_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
         logger.debug(f"Data API call {request_id}: {method}")
-        body = self._post(method, json.dumpb(request))
-        response, repairs = decode(method, body)
-        if "error" in response:
-            response, _ = decode(method, self._without_secrets(body))
+        started = time.perf_counter()
+        try:
+            received = self._transport.post(method, json.dumpb(request), self.deadline.check())
+        except UnreachableError:
+            self.deadline.check()
+            raise
+        finally:
+            self.usage.seconds += time.perf_counter() - started
+        self.usage.note_clock(received.headers.get("Date"))
+        response, repairs = decode(method, received.body)
+        del received
         self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
         self._limiter.note(parse_limits(response))
         self.usage.repairs += repairs
         return parse(method, parse_result(method, response, request_id))
-
-    def _without_secrets(self, body: bytes) -> bytes:
-        """The body of an error, which may quote the request, without the credentials in it."""
-        for secret in (self._token, (self._login or {}).get("password")):
-            body = body.replace(json.dumpb(secret)[1:-1], b"***") if secret else body
-        return body
-
-    def _post(self, method: str, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json; charset=UTF-8", "User-Agent": "comagic-dlt"}
-        left = self.deadline.check()
-        started = time.perf_counter()
-        try:
-            response = self._session.post(
-                self.base_url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=(min(CONNECT_TIMEOUT, left), min(self._timeout, left)),
-            )
-        except RequestException as error:
-            self.deadline.check()
-            raise UnreachableError(
-                f"{method}: {self.base_url} cannot be reached ({_root_cause(error)}). "
-                "Check sources.comagic.base_url and the network."
-            ) from None
-        finally:
-            self.usage.seconds += time.perf_counter() - started
-        if response.status_code in OverloadedError.statuses:
-            raise OverloadedError(
-                f"{method}: {self.base_url} returned HTTP {response.status_code} on every attempt. Check "
-                "sources.comagic.base_url; if it is right, the service is down: run again later.",
-                _retry_after(response),
-            )
-        if response.status_code != HTTPStatus.OK:
-            raise StatusError(
-                f"{method}: {self.base_url} returned HTTP {response.status_code}, which the API never does. "
-                "Check sources.comagic.base_url."
-            )
-        self.usage.note_clock(response.headers.get("Date"))
-        return response.content
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: exponential backoff, or what the server asked for if that is longer."""
         error = state.outcome.exception() if state.outcome else None
         retry_after = error.retry_after if isinstance(error, OverloadedError) else 0.0
         return max(self._backoff(state), min(retry_after, self._max_pause))
-
-
-def _retry_after(response: Response) -> float:
-    """Seconds in the Retry-After header, given as a number or as a date; 0 if there is none or it is malformed."""
-    try:
-        return Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
-    except InvalidHeader:
-        return 0.0
-
-
-def _root_cause(error: RequestException) -> str:
-    """The innermost transport error: requests wraps it in several layers of text."""
-    cause: BaseException = error
-    chain: list[BaseException] = []
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        inner = [arg for arg in (*cause.args, getattr(cause, "reason", None)) if isinstance(arg, BaseException)]
-        cause = inner[0] if inner else cause.__cause__ or cause.__context__  # type: ignore[assignment]
-    last = chain[-1]
-    return f"{type(last).__name__}: {last}" if str(last) else type(last).__name__

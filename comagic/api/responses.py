@@ -12,12 +12,18 @@ from typing import Any
 
 from dlt.common.json import json
 
-from ..exceptions import BadResponseError, MalformedResponseError, api_error
+from ..exceptions import BadResponseError, MalformedResponseError, TooLargeError, api_error
+from ..redaction import printable
 
 Result = Mapping[str, Any]
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, or a byte that is not UTF-8."""
+
+
+MAX_VALUES, MAX_CONTAINERS, MAX_LEVELS = 2_500_000, 500_000, 100
+"""Commas, lists and objects, and levels of a response: two and three times those of the largest page (1.2 million,
+142,000). A few bytes of JSON take up to a hundred times their size once parsed."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,39 @@ def decode(method: str, body: bytes) -> tuple[dict[str, Any], int]:
     Raises:
         BadResponseError: it is not JSON at all: HTML, a truncated response, nothing.
         MalformedResponseError: it is JSON up to some position; reading it again would not help.
+        TooLargeError: it has more values, or deeper ones, than any page.
     """
+    if body.count(b",") > MAX_VALUES or body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        raise TooLargeError(
+            f"{method}: the response has more than {MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists or objects, "
+            "twice the largest page. Load fewer fields (sources.comagic.fields), or check "
+            "sources.comagic.base_url."
+        )
     repairs = 0
     try:
-        response = standard_json.loads(body) if BIG_INTEGER.search(body) else json.loadb(body)
-    except ValueError:
-        response, repairs = _decode_leniently(method, body)
+        try:
+            response = standard_json.loads(body) if BIG_INTEGER.search(body) else json.loadb(body)
+        except ValueError:
+            response, repairs = _decode_leniently(method, body)
+        is_deep = isinstance(response, dict) and _is_deeper(response, MAX_LEVELS)
+    except RecursionError:
+        is_deep = True
+    if is_deep:
+        raise TooLargeError(
+            f"{method}: the response has values of more than {MAX_LEVELS} levels. Report it to the vendor, and load "
+            "around it with --since and --until."
+        )
     if not isinstance(response, dict):
         raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
     return response, repairs
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """True if a list or object has more levels."""
+    if levels == 0:
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return any(_is_deeper(item, levels - 1) for item in items if isinstance(item, (dict, list)))
 
 
 def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
@@ -87,17 +117,17 @@ def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
     text = body.decode("utf-8", "surrogateescape")
     try:
         response = standard_json.loads(text, parse_constant=constant, strict=False)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         position = getattr(error, "pos", 0)
         stripped = text.strip()
         if stripped.startswith("{") and stripped.endswith("}"):
             raise MalformedResponseError(
                 f"{method}: the response is not JSON at character {position} of {len(text)}: "
-                f"{text[max(position - 20, 0) : position + 20]!r}. Report it to the vendor, and load around it with "
-                "--since and --until."
+                f"{printable(repr(text[max(position - 20, 0) : position + 20]))}. Report it to the vendor, and load "
+                "around it with --since and --until."
             ) from None
         raise BadResponseError(
-            f"{method}: the response is not JSON ({len(body)} bytes, starting with {body[:40]!r}). "
+            f"{method}: the response is not JSON ({len(body)} bytes, starting with {printable(repr(body[:40]))}). "
             "Check sources.comagic.base_url; if it is right, the service is down: run again later."
         ) from None
     return _map_texts(response, lambda part: SURROGATE.sub(replace, part)), repairs
@@ -124,7 +154,9 @@ def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> R
     if response.get("error") is not None:
         raise api_error(method, response["error"])
     if response.get("id") != request_id:
-        raise BadResponseError(f"{method}: the response belongs to another request (id {response.get('id')!r}).")
+        raise BadResponseError(
+            f"{method}: the response belongs to another request (id {printable(repr(response.get('id')))})."
+        )
     result = response.get("result")
     if not isinstance(result, dict) or "data" not in result:
         raise BadResponseError(f"{method}: the response has neither an error nor a result with data.")

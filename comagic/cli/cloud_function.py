@@ -24,6 +24,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 
 from ..exceptions import BusyError, ConfigurationError
+from ..redaction import mask, mask_logs, printable
 from ..settings import SOURCE_SECTION, ignore_bare_variables
 from .commands import RunLoad, cli
 from .errors import EXIT_EARLY, exit_code, explain, is_permanent
@@ -103,6 +104,7 @@ def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> 
     try:
         with _exclusive(), _json_logs():
             ignore_bare_variables()
+            mask_logs()
             prepare()
             cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=run)
     except Exception as error:
@@ -112,7 +114,7 @@ def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> 
         elif is_permanent(error):
             outcome = "rejected"
         else:
-            log("ERROR", message or f"{type(error).__name__}: {error}", outcome="failed")
+            log("ERROR", message or mask(f"{type(error).__name__}: {error}"), outcome="failed")
             raise
     severity = {"loaded": "INFO", "stopped early": "WARNING", "rejected": "ERROR"}[outcome]
     log(severity, f"{outcome.capitalize()}. {message}".strip(), outcome=outcome)
@@ -148,8 +150,8 @@ def parse_request(text: str) -> list[str]:
     """
     try:
         request: dict[str, Any] = json.loads(text or "{}")
-    except ValueError as error:
-        raise BadRequestError(f"The request is not JSON ({error}): {text[:200]!r}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"The request is not JSON ({error}): {printable(repr(text[:200]))}.") from None
     if not isinstance(request, dict):
         raise BadRequestError(f"The request is not a JSON object: {text[:200]!r}.")
     for name, value in request.items():
@@ -169,6 +171,7 @@ def prepare() -> None:
     Raises:
         ConfigurationError: no destination is configured: a DuckDB file would be lost with the function.
     """
+    os.umask(0o077)
     if DATA_FOLDER not in os.environ:
         os.environ[DATA_FOLDER] = str(Path(tempfile.gettempdir()) / "dlt")
         Container()[PluggableRunContext].reload()

@@ -1,12 +1,15 @@
-"""The command line: load, check, status, view, describe."""
+"""The command line: load, check, status, view, describe, migrate, make-key."""
 
 import io
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 import click
@@ -28,6 +31,7 @@ from ..load.shape import check_shape, stored_schema
 from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
 from ..load.views import create_flat_view
+from ..redaction import mask, mask_logs
 from ..settings import ignore_bare_variables, resolve_settings
 from ..values import parse_end, parse_local_time, parse_minutes, resolve_resources
 from . import demo as demos
@@ -258,6 +262,12 @@ def migrate(destination: str | None, is_demo: bool) -> None:
 
 
 @cli.command()
+def make_key() -> None:
+    """Make a secret key for pseudonyms: 256 random bits, for sources.comagic.pseudonym_key in secrets.toml."""
+    click.echo(token_hex(32))
+
+
+@cli.command()
 def check() -> None:
     """Check credentials and permissions for each resource."""
     settings = resolve_settings()
@@ -306,6 +316,8 @@ def _target(name: str | None, is_demo: bool, is_checked: bool = True) -> tuple[A
 def run_command_line(run: RunLoad) -> None:
     """Runs the command line; a user's mistake ends with a message, not with a traceback."""
     ignore_bare_variables()
+    os.umask(0o077)  # new files hold personal data; existing ones keep their mode
+    mask_logs()
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -347,7 +359,8 @@ def _exit_with(error: BaseException) -> None:
     """Ends the program with a message and the exit code, or lets a bug end it with a traceback."""
     message = explain(error)
     if not message:
-        raise error
+        err.print(mask("".join(traceback.format_exception(error))), markup=False, highlight=False)
+        sys.exit(EXIT_FAILED)
     code = exit_code(error)
     title, style = ("Stopped early:", "yellow") if code == EXIT_EARLY else ("Error:", "red")
     err.print(title, style=style, end=" ")

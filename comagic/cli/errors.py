@@ -26,10 +26,14 @@ from ..exceptions import (
     AccessError,
     ComagicError,
     ConfigurationError,
+    MalformedResponseError,
     RequestError,
     StatusError,
+    TooLargeError,
+    TooManyColumnsError,
     WindowTooDenseError,
 )
+from ..redaction import mask, printable
 from ..settings import ConnectionSettings
 
 EXIT_FAILED = 1
@@ -42,7 +46,11 @@ RESUMES = "Loaded data is kept; the next run resumes."
 
 
 def explain(error: BaseException) -> str:
-    """What happened and what to do, for the user; empty if only a traceback can say."""
+    """What happened and what to do, for the user, without secrets; empty if only a traceback can say."""
+    return mask(_explain(error))
+
+
+def _explain(error: BaseException) -> str:
     chain = list(causes(error))
     for cause in chain:
         for kind, message in MESSAGES:
@@ -79,7 +87,10 @@ def is_permanent(error: BaseException) -> bool:
     """True if every retry would fail the same way: somebody has to fix a setting, a permission, a key."""
     if exit_code(error) == EXIT_USAGE or isinstance(error, click.UsageError):
         return True
-    permanent = (AccessError, RequestError, StatusError, WindowTooDenseError)
+    permanent = (
+        *(AccessError, RequestError, StatusError),
+        *(MalformedResponseError, TooLargeError, TooManyColumnsError, WindowTooDenseError),
+    )
     return any(isinstance(cause, permanent) for cause in causes(error))
 
 
@@ -133,7 +144,7 @@ def _brief(error: BaseException) -> str:
     if job := re.search(r'job_id=(\w+)\..*?"message":("(?:[^"\\]|\\.)*")', text):  # a load job of BigQuery, as JSON
         text = f"the rows of {job.group(1)}: {json.loads(job.group(2))}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[:3])[:600]
+    return printable(" ".join(lines[:3]))
 
 
 def _with_advice(message: str) -> str:

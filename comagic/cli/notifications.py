@@ -9,15 +9,19 @@ from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
 from dlt.common.runtime.slack import send_slack_message
 from dlt.sources.helpers.requests import Client
+from requests import HTTPError
 from rich.console import Console
 
 from ..exceptions import BusyError
 from ..load.runner import PIPELINE
+from ..redaction import mask, remember_secret
 from ..settings import NotificationSettings, resolve_notifications
 from .errors import EXIT_EARLY, EXIT_INTERRUPTED, causes, exit_code, explain
 
 ATTEMPTS = 3
 TIMEOUT = 10.0
+NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20"})
+"""Characters that chats take for mentions, links and markup, and what is posted instead: a text can quote the API."""
 
 
 class Notifier:
@@ -43,6 +47,7 @@ class Notifier:
         Returns:
             A warning for each receiver that could not be notified.
         """
+        text = mask(text).translate(NO_MARKUP)
         receivers: list[tuple[str, Callable[[], Any]]] = []
         if slack_hook := self._slack_hook:
             receivers.append(
@@ -69,7 +74,9 @@ def configured_notifier() -> Notifier:
     Raises:
         ConfigurationError: a setting is wrong; its value is not shown.
     """
-    return Notifier(resolve_notifications(), resolve_configuration(RuntimeConfiguration()).slack_incoming_hook)
+    slack_hook = resolve_configuration(RuntimeConfiguration()).slack_incoming_hook
+    remember_secret(slack_hook)
+    return Notifier(resolve_notifications(), slack_hook)
 
 
 @contextmanager
@@ -111,7 +118,10 @@ def notify_outcome(
 
 def _post(url: str, body: bytes) -> None:
     client = Client(request_timeout=TIMEOUT, request_max_attempts=ATTEMPTS)
-    client.post(url, data=body, headers={"Content-Type": "application/json; charset=UTF-8"})
+    headers = {"Content-Type": "application/json; charset=UTF-8"}
+    response = client.post(url, data=body, headers=headers, allow_redirects=False)
+    if response.is_redirect:  # it would take the message, and the secret in the path, somewhere else
+        raise HTTPError(response=response)
 
 
 def _fill(template: Any, words: Mapping[str, str]) -> Any:

@@ -124,7 +124,9 @@ def open_client(
         ConfigurationError: the endpoint is not acceptable.
     """
     configured = resolve_connection(**connection)
-    return DataApiClient(configured.credentials, configured.base_url, settings.user_id, deadline, usage)
+    return DataApiClient(
+        configured.credentials, configured.base_url, settings.user_id, deadline, usage, settings.trusted_hosts
+    )
 
 
 def resources_for_client(

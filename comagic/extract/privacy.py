@@ -12,7 +12,7 @@ from typing import Any
 
 from ..catalog import LIST, OBJECT, Field, Resource, resources
 from ..exceptions import ConfigurationError
-from ..settings import MIN_KEY_LENGTH, SOURCE_SECTION, Settings
+from ..settings import SOURCE_SECTION, Settings
 
 PSEUDONYM_DIGITS = 32
 EXCLUDE, PSEUDONYMIZE = "exclude_fields", "pseudonymize_fields"
@@ -50,11 +50,10 @@ class Privacy:
                     raise ConfigurationError(f"{SOURCE_SECTION}.{setting}: {name}: there is no resource {resource!r}.")
                 if not slash and _find_field(resources()["calls"], name) is None:
                     raise _no_such_field(setting, resources()["calls"], name)
-        if privacy.pseudonymized and len(privacy.key or "") < MIN_KEY_LENGTH:
+        if privacy.pseudonymized and not privacy.key:
             raise ConfigurationError(
-                f"{SOURCE_SECTION}.pseudonym_key: pseudonymize_fields needs a secret key of at least {MIN_KEY_LENGTH} "
-                "characters, always the same one; create one with: "
-                "python -c 'import secrets; print(secrets.token_hex(32))'"
+                f"{SOURCE_SECTION}.pseudonym_key: pseudonymize_fields needs a secret key, always the same one. "
+                "Make one with: comagic_pipeline.py make-key"
             )
         return privacy
 

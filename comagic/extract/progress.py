@@ -1,6 +1,6 @@
 """What a load has read so far: the state of each resource's sync, reported to a dlt collector."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -148,6 +148,10 @@ class Progress:
     def report(self, message: str) -> None:
         """Takes a message for the user."""
         self.collector.update(MESSAGES, inc=0, message=message, label=MESSAGES)
+
+    def warn(self, messages: Iterable[str]) -> None:
+        """Takes warnings for the summary, each once."""
+        self.warnings += [message for message in messages if message not in self.warnings]
 
     def fail(self, name: str, error: ComagicError, new: Sync) -> None:
         """Takes what stopped a sync before its end, or before it had begun; windows that are left do not count."""

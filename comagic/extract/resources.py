@@ -4,9 +4,9 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import dlt
@@ -36,6 +36,7 @@ from .schema import (
     without_excluded,
 )
 from .transform import RowTransformer
+from .unknown_keys import existing_columns
 from .windows import API_TIME, to_local, to_utc
 
 SOURCE_NAME = "comagic"
@@ -170,7 +171,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     package_rows = settings.load_package_rows or MAX_QUERY_ROWS
     reader = WindowReader(context.client, report, fields, zone, package_rows, parameters)
-    transformer = RowTransformer(report, zone, context.privacy(report))
+    transformer = _transformer(report, context, zone, parameters[0] if parameters else ())
     windows = period.windows if parameters else []
     planned = replace(
         context.new_sync(report),
@@ -192,6 +193,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         if part.rejected:
             yield rejected_rows(part.rejected, report.name, transformer, part.window, zone)
         progress.finish_window(name, part, misfits)
+        progress.warn(transformer.unknown.warnings())
         loaded += part.loaded
         is_last = part.reached >= end
         instant = to_utc(part.reached, zone)
@@ -204,6 +206,12 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
             return
+
+
+def _transformer(resource: Resource, context: Context, zone: tzinfo, parameters: Collection[str]) -> RowTransformer:
+    tables = dlt.current.source_schema().tables
+    existing, most = existing_columns(tables, resource.name), context.settings.max_new_columns
+    return RowTransformer(resource, zone, context.privacy(resource), parameters, existing, most)
 
 
 def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, progress: Progress) -> None:
@@ -257,7 +265,7 @@ def dictionary_resource(
         # An error fails the run: nothing read is not the same as no entries, and the table stays as it was.
         found = result or read_whole(dictionary, context)
         zone = context.zone()
-        transformer = RowTransformer(dictionary, zone, context.privacy(dictionary))
+        transformer = _transformer(dictionary, context, zone, parameters)
         yield transformer.transform(found.rows)
         misfits = transformer.take_misfits()
         yield load_dictionary(dictionary.name, found, misfits)
@@ -265,6 +273,7 @@ def dictionary_resource(
             yield rejected_rows(found.rejected, dictionary.name, transformer, None, zone)
         if context.progress:
             context.progress.finish_dictionary(context.name(dictionary), found, misfits)
+            context.progress.warn(transformer.unknown.warnings())
 
     resource = dlt.resource(
         rows,

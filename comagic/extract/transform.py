@@ -1,6 +1,6 @@
 """Turns rows of the API into rows for dlt: typed values, aware times, the local day, no nulls, no personal data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from ..catalog import LIST, OBJECT, Field, Resource
 from .convert import MAX_INTEGER, MIN_INTEGER, Unconvertible, converters, shorten, storable, to_text
 from .privacy import Privacy
+from .unknown_keys import UnknownKeys
 
 Row = dict[str, Any]
 
@@ -47,17 +48,31 @@ class RowTransformer:
     - Nulls are removed, from rows and from the objects of their lists: every column is typed from the catalog, so it
       exists and stays null; a list that is null clears its child rows as an empty one does; and dlt has less to do.
     - Excluded fields are removed, even if the API sends them unrequested; others are replaced by pseudonyms.
+    - Keys that the catalog does not have become columns, unless their column is another's; see `unknown_keys`.
 
     Args:
         resource: the report or dictionary.
         zone: the account's time zone.
         privacy: what is removed or replaced.
+        parameters: names of what was requested beside the fields; rows carry them.
+        existing: columns that the table has already.
+        max_new_columns: columns that unknown keys may add.
 
     Attributes:
         misfits: values that did not fit, so far.
     """
 
-    def __init__(self, resource: Resource, zone: tzinfo, privacy: Privacy = Privacy()) -> None:  # noqa: B008  # is frozen
+    def __init__(
+        self,
+        resource: Resource,
+        zone: tzinfo,
+        privacy: Privacy = Privacy(),  # noqa: B008  # is frozen
+        parameters: Collection[str] = (),
+        existing: Collection[str] = (),
+        max_new_columns: int = 100,
+    ) -> None:
+        self.unknown = UnknownKeys(resource, privacy, existing, max_new_columns)
+        self._own = frozenset([*parameters, *resource.computed])
         self.misfits: list[Misfit] = []
         self._resource = resource
         self._zone = zone
@@ -65,7 +80,7 @@ class RowTransformer:
         self._converters = converters(zone)
         self._shape = _Shape(resource.fields, privacy)
         self._children = {
-            field.name: _Shape(field.children, privacy, f"{field.name}.")
+            field.name: _Shape(field.children, privacy, field)
             for field in resource.fields.values()
             if field.type in (LIST, OBJECT)
         }
@@ -78,7 +93,9 @@ class RowTransformer:
     def redact_to_json(self, row: Row) -> str:
         """A row as it came, as JSON, without what is excluded and with pseudonyms, for rows that cannot be loaded."""
         kept = {
-            name: self._redact_field(name, value) for name, value in row.items() if name not in self._shape.excluded
+            name: self._redact_field(name, value)
+            for name, value in row.items()
+            if name not in self._shape.excluded and (name in self._shape.fields or not self.unknown.is_private(name))
         }
         return to_text(kept)
 
@@ -111,8 +128,12 @@ class RowTransformer:
     def _set(self, done: Row, name: str, value: Any, shape: "_Shape") -> None:
         """Sets a field whose value needs a closer look."""
         field = shape.fields.get(name)
-        if field is None:
-            done[name] = storable(value)  # not documented: dlt infers a column
+        if field is None and name in self._own and not shape.prefix:
+            done[name] = value
+        elif field is None:
+            cleaned = self.unknown.clean(name, value, shape.table, shape.parent)
+            if cleaned is not None:
+                done[name] = cleaned
         elif field.type == LIST:
             done[name] = self._list(field, value)
         elif field.type == OBJECT and isinstance(value, dict):
@@ -176,9 +197,11 @@ class RowTransformer:
 class _Shape:
     """The fields of a row, or of a list's objects: which need a conversion, are excluded or replaced."""
 
-    def __init__(self, fields: Mapping[str, Field], privacy: Privacy, prefix: str = "") -> None:
+    def __init__(self, fields: Mapping[str, Field], privacy: Privacy, owner: Field | None = None) -> None:
         self.fields = fields
-        self.prefix = prefix
+        self.prefix = prefix = f"{owner.name}." if owner else ""
+        self.table = (owner.name,) if owner and owner.type == LIST else ()
+        self.parent = (owner.name,) if owner and owner.type == OBJECT else ()
         self.excluded = {name for name in fields if privacy.excludes(prefix + name)}
         self.pseudonymized = {
             name

@@ -8,6 +8,7 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
+from ..catalog import resources
 from ..extract.load_windows import TABLE
 from .destinations import AnyDestination, is_missing_file
 
@@ -100,7 +101,7 @@ def read_freshness(destination: AnyDestination, dataset_name: str) -> list[Fresh
             found = client.execute_sql(FRESHNESS.format(**names)) or []
         except DestinationUndefinedEntity:
             return []
-        return [_freshness(row, _count_rows(client, row[0], row[1])) for row in found]
+        return [_freshness(row, _count_rows(client, row[0], row[1])) for row in found if row[0] in resources()]
 
 
 def _freshness(row: Sequence[Any], rows: int) -> Freshness:
@@ -110,11 +111,11 @@ def _freshness(row: Sequence[Any], rows: int) -> Freshness:
 
 
 def _count_rows(client: Any, resource: str, user_id: int | None) -> int:
-    """Rows of a resource's table; none if it has none yet, since nothing was ever loaded into it."""
+    """Rows of a resource's table, whose name is the catalog's; none if there is no table yet."""
     table = client.make_qualified_table_name(resource)
-    where = "" if user_id is None else f" WHERE user_id = {user_id}"
+    where, values = ("", []) if user_id is None else (" WHERE user_id = %s", [user_id])
     try:
-        ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}") or [(0,)]  # noqa: S608
+        ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}", *values) or [(0,)]  # noqa: S608
     except DestinationUndefinedEntity:
         return 0
     return int(rows)

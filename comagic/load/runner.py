@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import dlt
 from dlt import Pipeline, Schema
 from dlt.extract import DltSource
 
@@ -32,6 +33,9 @@ from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 PIPELINE = "comagic"
 """Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
+
+DELETE_COMPLETED = "load.delete_completed_jobs"
+"""dlt's setting."""
 
 Part = tuple[Context, Sequence[Resource]]
 """The resources of one account, or of one client of an agency."""
@@ -95,6 +99,8 @@ class Load:
         started = time.monotonic()
         pipeline.runtime_config.intercept_signals = False  # a signal ends the run at once; the next run resumes
         pipeline.collector = self.progress.collector
+        if dlt.config.get(DELETE_COMPLETED) is None:
+            dlt.config[DELETE_COMPLETED] = True  # or dlt keeps a copy of all rows in its working folder
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait)

@@ -21,6 +21,10 @@ LAST_RUN_KEY = "comagic_last_run"
 """Key in dlt's local state, which stays on this machine: where the last run was started, and what it loaded into."""
 
 
+PRIVATE = 0o700
+"""Mode of a folder that nobody else can read: rows are in it while they are loaded."""
+
+
 @contextmanager
 def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable[[str], None]) -> Iterator[None]:
     """Keeps other runs of a pipeline out of its working folder while its `with` block lasts; repairs the folder first.
@@ -42,6 +46,8 @@ def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable
         if folder.exists() and not _is_readable(folder):
             report(f"dlt's working folder {folder} is damaged; it is created again from the destination.")
             shutil.rmtree(folder)
+        if folder.exists():
+            folder.chmod(PRIVATE)
         yield
 
 

@@ -184,11 +184,7 @@ class Protocol:
         values = {
             name: value for name, value in self.switches.values.get(query.method, {}).items() if name in query.fields
         }
-        selected = [{**{name: row[name] for name in query.fields}, **values} for row in rows]
-        if self.switches.undocumented_key:
-            for row in selected:
-                row[self.switches.undocumented_key] = len(row)
-        return selected
+        return [{**{name: row[name] for name in query.fields}, **values, **self.switches.undocumented} for row in rows]
 
 
 def _parse_envelope(body: bytes) -> Mapping[str, Any]:

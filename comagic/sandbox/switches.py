@@ -6,7 +6,7 @@ from typing import Any
 
 KEY = "sandbox-key"
 LOGIN = "sandbox"
-PASSWORD = "sandbox"
+PASSWORD = "sandbox"  # noqa: S105  # public
 
 DEAD_KEYS: Mapping[str, str] = {
     "expired-key": "access_token_expired",
@@ -39,7 +39,7 @@ class Switches:
         bounds: which of `date_from` and `date_till` are in the period: `[]`, `[)`, `(]` or `()`.
         shuffled: without `sort`, rows come in random order.
         total_extra: added to `total_items` of every report and dictionary.
-        undocumented_key: name of a key that every row has although no manual lists it.
+        undocumented: keys with their values that every row has although no manual lists them.
         values: JSON values that fields of every row have instead of their own, by method: another type than documented.
         clock_seconds: the header `Date` is ahead of this machine's clock by so many seconds.
         session_seconds: a session opened by `login.user` expires after so many seconds.
@@ -57,7 +57,7 @@ class Switches:
     bounds: str = "[]"
     shuffled: bool = True
     total_extra: int = 0
-    undocumented_key: str | None = None
+    undocumented: dict[str, Any] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     clock_seconds: float = 0.0
     session_seconds: float = 3600

@@ -1,13 +1,26 @@
 # Scheduler → topic update_calls → function main.
 
+# The source is an allow-list, so that no key or database of this folder is ever uploaded. Google's build installs
+# requirements.txt, which is a lock with hashes here.
+locals {
+  root = "${path.module}/../.."
+  source = merge(
+    { for name in fileset(local.root, "comagic/**/*.{py,yaml,sql}") : name => name },
+    { for name in ["comagic_pipeline.py", ".dlt/config.toml"] : name => name },
+    { "requirements.txt" = "deploy/locks/function.txt" },
+  )
+}
+
 data "archive_file" "source" {
   type        = "zip"
-  source_dir  = "${path.module}/../.."
   output_path = "${path.module}/.terraform/source.zip"
-  excludes = [
-    ".ci/**", ".git/**", ".github/**", ".venv/**", "deploy/**", "docs/**", "tests/**",
-    ".dlt/secrets.toml", "**/*.duckdb", "**/*.duckdb.wal", "**/__pycache__/**", "**/.*_cache/**", ".hypothesis/**",
-  ]
+  dynamic "source" {
+    for_each = local.source
+    content {
+      filename = source.key
+      content  = file("${local.root}/${source.value}")
+    }
+  }
 }
 
 resource "google_storage_bucket" "source" {

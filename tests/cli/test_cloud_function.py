@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -79,7 +80,9 @@ def serve_function(folder: Path, target: str, environment: dict[str, str]) -> It
     with (
         log.open("wb") as output,
         (folder / "errors").open("wb") as errors,
-        subprocess.Popen([framework], cwd=ROOT, env=variables, stdout=output, stderr=errors) as process,
+        subprocess.Popen(
+            [framework], cwd=ROOT, env=variables, stdout=output, stderr=errors, start_new_session=True
+        ) as process,
     ):
         try:
             for _ in range(600):
@@ -90,7 +93,7 @@ def serve_function(folder: Path, target: str, environment: dict[str, str]) -> It
                 time.sleep(0.1)
             yield Function(f"http://127.0.0.1:{port}/", log)
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # at SIGTERM gunicorn may wait 30 seconds for a worker
 
 
 StartFunction = Callable[..., Function]
@@ -109,6 +112,7 @@ def start_function(tmp_path: Path) -> Iterator[StartFunction]:
         )
 
 
+@pytest.mark.expensive
 def test_concurrent_and_repeated_events_load_each_row_once(
     serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -159,6 +163,7 @@ def check_only_transient_errors_are_retried(sandbox: SandboxServer, function: Fu
     assert "internal_error" in function.messages("ERROR")
 
 
+@pytest.mark.expensive
 def test_run_stops_before_its_time_limit_and_next_event_resumes(
     serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:

@@ -45,7 +45,7 @@ def test_backfill_loads_whole_days(command: Command, serve: Serve, place: Path) 
 
 
 def test_summary_warns_of_missing_rows_and_of_a_new_column(command: Command, serve: Serve) -> None:
-    sandbox = serve(recent_account(1), Switches(total_extra=1, undocumented_key="hold_duration"))
+    sandbox = serve(recent_account(1), Switches(total_extra=1, undocumented={"hold_duration": 7}))
     result = command(**access_to(sandbox))
     assert result.code == 0, result.err
     assert re.search(r"Warning: calls .*: the API announced [1-9]\d* rows and sent \d+\.", result.out), result.out

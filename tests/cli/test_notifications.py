@@ -94,8 +94,8 @@ def test_body_follows_the_configured_template(serve: Serve, command: Command, ho
 
 def test_settings_are_read_from_files(serve: Serve, command: Command, hook: Hook, place: Path) -> None:
     (place / ".dlt").mkdir()
-    (place / ".dlt" / "config.toml").write_text('[notifications.webhook_body]\nchat_id = 7\ntext = "{text}"\n')
-    (place / ".dlt" / "secrets.toml").write_text(f'[notifications]\nwebhook_url = "{hook.url}"\n')
+    body = '[notifications.webhook_body]\nchat_id = 7\ntext = "{text}"\n'
+    (place / ".dlt" / "secrets.toml").write_text(f'[notifications]\nwebhook_url = "{hook.url}"\n{body}')
     assert command(**access_to(serve_forbidden(serve))).code == 1
     ((_, message),) = hook.messages
     assert message["chat_id"] == 7

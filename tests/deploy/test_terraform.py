@@ -15,6 +15,8 @@ from comagic.settings import KNOWN, KNOWN_CREDENTIALS
 from tests.support.processes import ROOT
 
 FOLDER = ROOT / "deploy" / "terraform"
+FUNCTION = (FOLDER / "function.tf").read_text("utf-8")
+LOCKED = {"requirements.txt", "deploy/locks/function.txt"}
 LEAST_ROLES = {
     "google_project_iam_member.loader": {"roles/bigquery.jobUser"},
     "google_project_iam_member.builder": {"roles/artifactregistry.writer", "roles/logging.logWriter"},
@@ -142,8 +144,10 @@ def test_static_address_is_optional_and_alert_counts_successful_loads() -> None:
 
 
 def test_uploaded_source_and_image_contain_no_secrets_and_no_data() -> None:
-    excluded = parse_blocks("data")["archive_file"]["source"]["excludes"]
-    assert {".dlt/secrets.toml", "**/*.duckdb", ".git/**"} <= set(excluded)
+    (lists,) = [block for block in unquote(hcl2.loads(FUNCTION))["locals"] if "source" in block]
+    named = set(re.findall(r"[\w./*-]*\.(?:py|toml|txt|{py,yaml,sql})", str(lists["source"])))
+    assert named == {"comagic/**/*.{py,yaml,sql}", "comagic_pipeline.py", ".dlt/config.toml", *LOCKED}
+    assert {file.suffix for file in (ROOT / "comagic").rglob("*.*")} <= {".py", ".yaml", ".sql", ".pyc"}
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert ignored[0] == "*"
     assert not [line for line in ignored if line.startswith("!") and "secret" in line]

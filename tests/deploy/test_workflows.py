@@ -139,6 +139,7 @@ def run_load_step(sandbox: SandboxServer, warehouse: BigQuery, values: dict[str,
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.expensive
 def test_load_step_loads_a_period_warns_on_early_stop_and_fails_on_error(
     serve: Serve, warehouse_in_bigquery: BigQuery
 ) -> None:

@@ -64,14 +64,21 @@ def test_reference_page_explains_every_setting(spec: type[Settings | Notificatio
 def test_configuration_files_have_every_setting_and_no_other() -> None:
     section = CONFIG.split("[sources.comagic]")[1].split("\n[")[0]
     assert set(re.findall(r"^# (\w+) = ", section, re.MULTILINE)) == KNOWN - SECRET
-    in_example = KNOWN_CREDENTIALS | SECRET - {"credentials"} | {"webhook_url", "slack_incoming_hook"}
+    in_example = KNOWN_CREDENTIALS | SECRET - {"credentials"} | {"webhook_url", "webhook_body", "slack_incoming_hook"}
     assert set(re.findall(r"^# ([a-z_]+) = ", EXAMPLE, re.MULTILINE)) == in_example
 
 
 def test_configuration_file_shows_the_real_defaults() -> None:
     section = CONFIG.split("[sources.comagic]")[1].split("\n[")[0]
     defaults = tomlkit.parse("\n".join(line[2:] for line in section.splitlines() if re.match(r"# \w+ = ", line)))
-    for name in ("start_date", "lookback_days", "window_days", "load_package_rows", "skip_unchanged_rows"):
+    for name in (
+        "start_date",
+        "lookback_days",
+        "window_days",
+        "load_package_rows",
+        "skip_unchanged_rows",
+        "max_new_columns",
+    ):
         assert defaults[name] == getattr(Settings, name), name
     assert defaults["base_url"] == ConnectionSettings.base_url
 
@@ -148,3 +155,12 @@ def test_git_ignores_secrets_and_the_example_has_none() -> None:
     assert ".dlt/secrets.toml" in read_page(".gitignore").splitlines()
     example = tomlkit.parse(EXAMPLE)
     assert example == {"sources": {"comagic": {"credentials": {}}}, "notifications": {}, "runtime": {}}
+
+
+def test_each_threat_is_held_by_a_test_that_exists() -> None:
+    page = read_page("docs/security.md")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`test_" in line]
+    assert len(rows) > 10
+    named = set(re.findall(r"`(test_\w+)`", page))
+    sources = "".join(file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in named if f"def {name}(" not in sources] == []

@@ -27,6 +27,7 @@ def test_page_has_every_table_and_column() -> None:
             assert field.type != LIST or f"\n### {name}__{field.name}\n" in PAGE
 
 
+@pytest.mark.expensive
 def test_resources_load_and_queries_return_the_same_in_duckdb_and_bigquery(
     serve: Serve, warehouse: Warehouse, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def test_rows_of_all_clients_are_loaded_with_the_client_in_their_key(
     assert "calls of client 10020: loaded up to" in command("status", **environment).out
 
 
+@pytest.mark.expensive
 def test_clients_are_loaded_into_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     sandbox, environment = serve_agency(serve, **warehouse_in_bigquery.environment, LOAD__WORKERS="1")
     entries = sandbox.account.dictionaries["tags"]

@@ -19,7 +19,7 @@ BOUNDS = ["[]", "[)", "(]", "()"]
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_full_load_equals_the_account(serve: Serve, warehouse: Warehouse, bounds: str) -> None:
     account = recent_account(15)
-    sandbox = serve(account, Switches(bounds=bounds, undocumented_key="hold_duration"))
+    sandbox = serve(account, Switches(bounds=bounds, undocumented={"hold_duration": 7}))
     warehouse.load(sandbox, start_date=days_ago(50).date())
     expected = expected_calls(account, days_ago(50))
     assert len(expected) > 500

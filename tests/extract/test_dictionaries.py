@@ -11,7 +11,15 @@ from comagic.extract.schema import flatten
 from comagic.load.destinations import REPLACE
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.support.accounts import FAR, LONG_AGO, access_to, expected_calls, recent_account, resource_options
+from tests.support.accounts import (
+    FAR,
+    LONG_AGO,
+    PSEUDONYM_KEY,
+    access_to,
+    expected_calls,
+    recent_account,
+    resource_options,
+)
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import DUCKDB_TYPES, BigQuery, Warehouse
 
@@ -74,6 +82,7 @@ def check_campaign(warehouse: Warehouse, account: SyntheticAccount) -> None:
     assert members == [(len(account.dictionaries["employees"]),)]
 
 
+@pytest.mark.expensive
 def test_deleted_entries_are_removed_and_nulls_and_empty_dictionaries_are_accepted(
     serve: Serve, warehouse: Warehouse
 ) -> None:
@@ -109,6 +118,7 @@ def test_deleted_entries_are_removed_and_nulls_and_empty_dictionaries_are_accept
         assert warehouse.query(f"SELECT count(*) FROM {table}") == [(0,)], table
 
 
+@pytest.mark.expensive
 def test_unavailable_dictionaries_are_reported_and_the_rest_is_loaded(
     serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:
@@ -197,7 +207,7 @@ def test_personal_data_of_dictionaries_is_excluded_or_pseudonymized(
         **access_to(serve(recent_account(1))),
         SOURCES__COMAGIC__EXCLUDE_FIELDS='["employees/full_name", "employees/operator.operator_position_name"]',
         SOURCES__COMAGIC__PSEUDONYMIZE_FIELDS='["contacts/phone_numbers", "employees/last_name"]',
-        SOURCES__COMAGIC__PSEUDONYM_KEY="0123456789abcdef0123",
+        SOURCES__COMAGIC__PSEUDONYM_KEY=PSEUDONYM_KEY,
     )
     assert result.code == 0, result.err
     (employee, *_) = warehouse.rows("employees")

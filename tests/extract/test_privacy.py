@@ -1,20 +1,29 @@
 """No secret is written anywhere; personal data is excluded or pseudonymized before anything is written to a disk."""
 
 import hmac
+from base64 import b64encode, urlsafe_b64encode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from comagic.exceptions import ConfigurationError
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY, LOGIN, PASSWORD
-from tests.support.accounts import LONG_AGO, TODAY, access_to, expected_calls, recent_account, resource_options
+from comagic.values import parse_pseudonym_key
+from tests.support.accounts import (
+    LONG_AGO,
+    PSEUDONYM_KEY,
+    TODAY,
+    access_to,
+    expected_calls,
+    recent_account,
+    resource_options,
+)
 from tests.support.processes import Command, Outcome, Serve
 from tests.support.sampling import sample
 from tests.support.warehouses import Warehouse
-
-PSEUDONYM_KEY = "a key that is long enough"
 
 
 def file_contents(folder: Path) -> dict[Path, bytes]:
@@ -146,8 +155,9 @@ def test_number_in_a_text_field_is_pseudonymized_too(serve: Serve, command: Comm
         ({"PSEUDONYMIZE_FIELDS": "contact_phone_number"}, "pseudonym_key: pseudonymize_fields needs a secret key"),
         (
             {"PSEUDONYMIZE_FIELDS": "contact_phone_number", "PSEUDONYM_KEY": "short"},
-            "pseudonym_key: pseudonymize_fields needs a secret key",
+            "pseudonym_key: a key needs 128 random bits at least",
         ),
+        ({"PSEUDONYM_KEY": "correct horse battery staple"}, "pseudonym_key: a key needs 128 random bits at least"),
         (
             {"PSEUDONYMIZE_FIELDS": "campaign_id", "PSEUDONYM_KEY": PSEUDONYM_KEY},
             "pseudonymize_fields: campaign_id has the type bigint, and only text can be pseudonymized",
@@ -187,3 +197,25 @@ def test_unknown_resource_in_exclude_fields_is_rejected(serve: Serve, command: C
     result = command(**access_to(serve(recent_account(1))), SOURCES__COMAGIC__EXCLUDE_FIELDS='["leg/id"]')
     message = "sources.comagic.exclude_fields: leg/id: there is no resource 'leg'"
     assert (result.code, message in result.err) == (2, True), result.err
+
+
+@pytest.mark.parametrize(
+    "key", [" " * 16, "a" * 32, "0" * 64, "0123456789abcdef", "secret phrase of mine", "QUJDREVGR0g="]
+)
+def test_key_that_can_be_guessed_is_an_error_that_does_not_show_it(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="128 random bits") as raised:
+        parse_pseudonym_key("sources.comagic.pseudonym_key", key)
+    assert key not in str(raised.value)
+
+
+def test_made_key_is_accepted_and_used_as_it_is_written(command: Command) -> None:
+    key = command("make-key").out.strip()
+    assert len(key) == 64
+    assert key != command("make-key").out.strip()
+    for text in (
+        key,
+        key.upper(),
+        b64encode(bytes.fromhex(key)).decode(),
+        urlsafe_b64encode(bytes.fromhex(key)).decode(),
+    ):
+        assert parse_pseudonym_key("pseudonym_key", text) == text

@@ -14,7 +14,7 @@ from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from tests.support.accounts import CALLS, FAR
 from tests.support.processes import Serve
-from tests.support.sampling import ALL_CASES
+from tests.support.sampling import ALL_CASES, sample
 
 NOON = datetime(2026, 3, 2, 12)
 WEEK = Window(datetime(2026, 3, 1), datetime(2026, 3, 8))
@@ -48,7 +48,7 @@ def spread(number: int) -> list[tuple[datetime, int]]:
 
 @pytest.mark.parametrize(
     ("number", "requests"),
-    [(0, 1), (1, 1), (9_999, 1), (10_000, 1), (10_001, 2), (19_999, 2), (20_000, 3), (110_000, 12)],
+    sample([(0, 1), (1, 1), (9_999, 1), (10_000, 1), (10_001, 2), (19_999, 2), (20_000, 3), (110_000, 12)], 4),
 )
 def test_window_is_read_in_full_pages(serve: Serve, number: int, requests: int) -> None:
     sandbox = serve(account_with(*spread(number)))
@@ -76,18 +76,22 @@ def test_week_with_more_than_twice_the_rows_of_a_query_and_busy_hours_is_split(s
     assert max(result.announced for result in results) <= MAX_QUERY_ROWS // scale
 
 
+@pytest.mark.expensive
 def test_second_with_as_many_rows_as_one_query_reaches_is_read(serve: Serve) -> None:
     ids, _ = read(serve(account_with((NOON, MAX_QUERY_ROWS), (NOON + timedelta(minutes=1), 10))))
     assert len(ids) == len(set(ids)) == MAX_QUERY_ROWS + 10
 
 
+@pytest.mark.expensive
 def test_second_with_more_rows_than_one_query_reaches_is_an_error(serve: Serve) -> None:
     with pytest.raises(WindowTooDenseError, match=r"110001 rows around 2026-03-02 (11:59:5|12:00:0)"):
         read(serve(account_with((NOON, 110_001))))
 
 
-@pytest.mark.parametrize("at_request", [2, 3])
-@pytest.mark.parametrize("change", ["removed", "added", "removed_and_added", "moved_back", "moved_on"])
+CHANGES = ("removed", "added", "removed_and_added", "moved_back", "moved_on")
+
+
+@pytest.mark.parametrize(("change", "at_request"), sample([(change, at) for change in CHANGES for at in (2, 3)], 4))
 def test_rows_that_are_removed_or_added_while_paging_are_neither_skipped_nor_repeated(
     serve: Serve, change: str, at_request: int
 ) -> None:

@@ -74,6 +74,7 @@ def without_keys(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if not name.startswith("_dlt")}
 
 
+@pytest.mark.expensive
 def test_resources_of_the_demo_are_loaded_and_join(
     command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ def test_only_selected_fields_and_the_key_are_loaded(serve: Serve, warehouse: Wa
 def test_undocumented_key_of_the_api_becomes_a_column(serve: Serve, warehouse: Warehouse) -> None:
     sandbox = serve(recent_account())
     warehouse.load(sandbox, start_date=days_ago(20).date())
-    sandbox.switches.undocumented_key = "hold_duration"
+    sandbox.switches.undocumented = {"hold_duration": 7}
     warehouse.load(sandbox)
     assert warehouse.query("SELECT count(*) > 0 FROM calls WHERE hold_duration > 0") == [(True,)]
 

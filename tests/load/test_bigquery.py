@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import ROOT, Command, Serve
 from tests.support.warehouses import BigQuery, Warehouse
@@ -43,11 +45,12 @@ def test_tables_match_duckdb_through_all_changes(
     assert sandbox.requests - requests_before <= 10, "the load on a new disk started at the beginning"
 
 
+@pytest.mark.expensive
 def test_new_api_field_becomes_a_column(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     sandbox = serve(recent_account(2))
     environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
     assert command(**environment).code == 0
-    sandbox.switches.undocumented_key = "hold_duration"
+    sandbox.switches.undocumented = {"hold_duration": 7}
     result = command(**environment)
     assert (result.code, "New column: calls.hold_duration" in result.out) == (0, True), result.err
     assert warehouse_in_bigquery.query("SELECT count(hold_duration) FROM calls") > [(0,)]
@@ -88,6 +91,7 @@ def test_flat_view_is_the_same_in_duckdb_and_bigquery(
     assert {key: tags for key, tags, *_ in rows} == tag_names
 
 
+@pytest.mark.expensive
 def test_two_datasets_of_one_project_keep_their_own_cursors(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -144,6 +148,7 @@ def test_statements_match_the_reviewed_files(serve: Serve, command: Command, war
     assert all(" WHERE " in sql for sql in merges if sql.startswith("DELETE"))
 
 
+@pytest.mark.expensive
 def test_failed_load_job_is_reported_and_loses_nothing(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.google import Bucket, serve_http, service_account_key
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import BigQuery
 
 
+@pytest.mark.expensive
 def test_staging_loads_through_a_bucket(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery, buckets: Path
 ) -> None:

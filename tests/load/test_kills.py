@@ -97,6 +97,7 @@ def test_kill_between_a_commit_and_dlts_note_of_it_duplicates_no_rows(
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive
 def test_kill_between_a_commit_and_dlts_note_of_it_in_bigquery(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -123,6 +124,7 @@ def test_package_that_was_not_being_loaded_is_finished(serve: Serve, command: Co
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive
 def test_kill_before_loading_in_bigquery_is_finished_and_new_calls_are_read(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:

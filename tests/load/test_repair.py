@@ -36,12 +36,10 @@ DROPPED = [
 def loaded(serve: Serve, command: Command, *names: str) -> tuple[dict[str, str], dict[int, dict[str, object]]]:
     """An account that was loaded twice: its environment, and its calls."""
     account = recent_account(20)
-    environment = access_to(serve(account), SOURCES__COMAGIC__RESOURCES="calls,tags,employees")
+    environment = access_to(serve(account), SOURCES__COMAGIC__RESOURCES="calls,tags")
     for _ in range(2):
         result = command(**environment)
         assert result.code == 0, result.err
-        assert "created again" not in result.err, "some lists of employees have no element, and no table"
-        assert "WARNING" not in result.err, "dlt knows the columns of all tables"
     return environment, expected_calls(account, LONG_AGO)
 
 
@@ -50,10 +48,15 @@ def execute(place: Path, sql: str) -> None:
         connection.execute(sql)
 
 
-@pytest.mark.parametrize(
-    ("sql", "message"),
-    sample(DROPPED, 4),
-)
+def test_second_load_of_lists_without_elements_misses_nothing(serve: Serve, command: Command) -> None:
+    environment = access_to(serve(recent_account(1)), SOURCES__COMAGIC__RESOURCES="employees")
+    for _ in range(2):
+        result = command(**environment)
+        assert (result.code, "created again" in result.err) == (0, False), result.err
+        assert "WARNING" not in result.err, "dlt misses columns of child tables"
+
+
+@pytest.mark.parametrize(("sql", "message"), sample(DROPPED, 2))
 def test_what_was_dropped_by_hand_comes_back(
     serve: Serve, command: Command, place: Path, sql: str, message: str
 ) -> None:
@@ -85,6 +88,7 @@ def test_damaged_working_folder_is_created_again(
     assert differences(Warehouse(place).calls(), expected) == []
 
 
+@pytest.mark.expensive
 def test_dlts_own_commands_work_on_the_database(serve: Serve, command: Command, place: Path) -> None:
     environment, expected = loaded(serve, command)
     tool = [sys.executable, "-m", "dlt", "--non-interactive", "pipeline", "comagic"]

@@ -84,6 +84,7 @@ def import_into_bigquery(warehouse: BigQuery, place: Path) -> None:
                 warehouse.client.load_table_from_file(content, table, job_config=options).result()
 
 
+@pytest.mark.expensive
 def test_earlier_dataset_in_bigquery_is_migrated_and_loaded(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

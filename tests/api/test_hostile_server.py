@@ -1,0 +1,149 @@
+"""Whatever the other side sends, and however slowly: rows or one message, in time, and not retried in vain."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from comagic import KeyCredentials
+from comagic.api import transport
+from comagic.api.client import DataApiClient
+from comagic.api.deadline import Deadline
+from comagic.api.responses import MAX_LEVELS
+from comagic.api.transport import Transport
+from comagic.exceptions import (
+    BadResponseError,
+    ComagicError,
+    ConfigurationError,
+    DeadlineError,
+    TooLargeError,
+    UnreachableError,
+)
+from comagic.sandbox.switches import KEY
+from tests.support.hostile import HEAD, HostileServer, response, serve_bytes
+from tests.support.processes import Serve
+
+PAGE = b'{"jsonrpc": "2.0", "id": 1, "result": {"data": [%b], "metadata": {"total_items": 1}}}'
+ROW = b'{"id": 1, "start_time": "2026-01-01 00:00:00"%b}'
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=20,
+)
+
+
+def client_of(server: HostileServer, **more: object) -> DataApiClient:
+    return DataApiClient(KeyCredentials(access_token=KEY), server.url, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fast", [b"", HEAD + b"Content-Length: 999\r\n\r\n"], ids=["headers", "body"])
+def test_byte_at_a_time_ends_at_the_deadline_or_at_the_limit_of_an_exchange(fast: bytes) -> None:
+    def respond(server: HostileServer) -> Iterator[bytes]:
+        yield fast
+        yield from server.slowly(HEAD * 9)
+
+    with serve_bytes(respond) as server:
+        started = time.monotonic()
+        with pytest.raises(DeadlineError):
+            client_of(server, deadline=Deadline(0.02)).account()
+        with pytest.raises(UnreachableError, match="no complete response in 2 seconds"):
+            Transport(server.url, 0.4).post("get.account", b"{}", 60)
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [response(gzip.compress(b" " * 2**22), b"Content-Encoding: gzip")],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"10000\r\n" + b" " * 2**16 + b"\r\n"] * 64],
+        [response(b"[" + b"{}," * 600_000 + b"{}]")],
+        [response(PAGE % (b"[" * 300 + b"]" * 300))],
+        [response(PAGE % (ROW % (b', "x": ' + b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1))))],
+        [response(b"[" * 100_000)],
+        [response(b"[" * 100_000 + b"]" * 100_000)],
+    ],
+    ids=["gzip bomb", "endless", "empty objects", "300 levels", "levels", "100,000 open", "100,000 levels"],
+)
+def test_too_large_response_is_one_message_and_not_retried(
+    pieces: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is lower here; docs/security.md says how much memory the real one takes."""
+    monkeypatch.setattr(transport, "MAX_BODY", 2**21)
+    with serve_bytes(lambda _: pieces) as server:
+        with pytest.raises(ComagicError) as raised:
+            client_of(server).page("get.calls_report", 0)
+        assert isinstance(raised.value, TooLargeError) or b"[" * 100_000 in pieces[0]
+        assert len(server.requests) == 1 or isinstance(raised.value, BadResponseError)
+        assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"gzip, gzip", b"\x1b[31m"])
+def test_compression_that_was_not_asked_for_is_an_error(encoding: bytes) -> None:
+    with serve_bytes(lambda _: [response(b"{}", b"Content-Encoding: " + encoding)]) as server:
+        with pytest.raises(BadResponseError, match="was not asked") as raised:
+            client_of(server).account()
+        assert "\x1b" not in str(raised.value)
+
+
+def test_compressed_page_is_read() -> None:
+    body = gzip.compress(PAGE % (ROW % b""))
+    with serve_bytes(lambda _: [response(body, b"Content-Encoding: gzip")]) as server:
+        assert client_of(server).page("get.calls_report", 0).rows == [{"id": 1, "start_time": "2026-01-01 00:00:00"}]
+    cut = response(body[:-9], b"Content-Encoding: gzip")
+    with serve_bytes(lambda _: [cut]) as server, pytest.raises(BadResponseError, match="cut short"):
+        client_of(server).page("get.calls_report", 0)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | JSON.map(lambda value: PAGE % json.dumps(value).encode("utf-8", "surrogatepass")),
+    header=st.binary(max_size=40).filter(lambda header: b"\n" not in header and b"\r" not in header),
+    cut=st.integers(0, 400),
+)
+def test_any_bytes_are_a_page_or_one_error(body: bytes, header: bytes, cut: int) -> None:
+    whole = response(body, b"X: " + header)
+    with serve_bytes(lambda _: [whole[: cut or None]]) as server:
+        try:
+            page = client_of(server, deadline=Deadline(0.1)).page("get.calls_report", 0)
+        except ComagicError as error:
+            assert KEY not in str(error)  # noqa: PT017
+        else:
+            assert all(isinstance(row, dict) for row in page.rows)
+
+
+def test_loopback_is_reached_without_proxy_and_without_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password hunter22\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    account = PAGE % b'{"timezone": "UTC"}'
+    with serve_bytes(lambda _: [response(account)]) as server:
+        assert client_of(server).account().timezone == "UTC"
+        assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("https://someone:hunter22@dataapi.comagic.ru/v2.0", "holds a user name or password"),
+        ("https://dataapi.comagic.ru.example.com/v2.0", "sources.comagic.trusted_hosts"),
+        ("https://example.com/v2.0", "sources.comagic.trusted_hosts"),
+        ("https://[::1/hunter22", "is not a URL"),
+    ],
+)
+def test_endpoint_that_would_get_the_credentials_is_an_error(url: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text) as raised:
+        DataApiClient(KeyCredentials(access_token=KEY), url)
+    assert "hunter22" not in str(raised.value)
+
+
+def test_trusted_host_is_accepted(serve: Serve) -> None:
+    key = KeyCredentials(access_token=KEY)
+    assert DataApiClient(key, "https://example.com/v2.0", trusted_hosts=["example.com"])
