@@ -48,7 +48,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, ClassVar
 
-from .redaction import printable
+from .redaction import map_texts, printable
 
 
 class Action(Enum):
@@ -335,13 +335,4 @@ def api_error(method: str, error: Any) -> ApiError:
     mnemonic = str(details.get("mnemonic") or f"code {body.get('code')}")
     kind = BY_MNEMONIC.get(mnemonic)
     shown = mnemonic if kind else printable(mnemonic)
-    return (kind or ApiError)(method, shown, printable(str(body.get("message") or "")), _printable_details(details))
-
-
-def _printable_details(value: Any) -> Any:
-    """The details of an error, their texts printable."""
-    if isinstance(value, dict):
-        return {printable(str(name)): _printable_details(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_printable_details(item) for item in value]
-    return printable(value) if isinstance(value, str) else value
+    return (kind or ApiError)(method, shown, printable(str(body.get("message") or "")), map_texts(details, printable))

@@ -5,7 +5,9 @@ What the API, a destination or a proxy sends back can quote a request, and holds
 
 import logging
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 MASK = "***"
 MAX_CHARACTERS = 500
@@ -45,6 +47,17 @@ def printable(text: str) -> str:
     masked = mask(text, min_characters=1)
     shown = masked if len(masked) <= MAX_CHARACTERS else f"{masked[:MAX_CHARACTERS]}..."
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+
+
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with all its texts changed, names included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [map_texts(item, change) for item in value]
+    if isinstance(value, dict):
+        return {change(name): map_texts(item, change) for name, item in value.items()}
+    return value
 
 
 class MaskingFilter(logging.Filter):

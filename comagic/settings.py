@@ -8,10 +8,10 @@ known names, the reference page docs/settings.md and the error messages are deri
 import os
 from collections.abc import Iterator
 from dataclasses import Field, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import dlt
-from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration import configspec, is_secret_hint, resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue, TSecretValue
 
@@ -68,8 +68,8 @@ class _Checked(BaseConfiguration):
             ConfigurationError: a value is wrong; the text begins with the setting's full name.
         """
         for declared in fields(self):
-            value = getattr(self, declared.name)
-            if isinstance(value, str) and declared.default is None and "Secret" in str(declared.type):
+            value, hint = getattr(self, declared.name), cast(Any, declared.type)
+            if isinstance(value, str) and declared.default is None and is_secret_hint(hint):
                 remember_secret(value)
             if check := declared.metadata.get("check"):
                 name = f"{self.__section_of_names__}.{declared.name}"

@@ -6,14 +6,14 @@ Shapes: the vendor's manual of the Data API v2.0.
 
 import json as standard_json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dlt.common.json import json
 
 from ..exceptions import BadResponseError, MalformedResponseError, TooLargeError, api_error
-from ..redaction import printable
+from ..redaction import map_texts, printable
 
 Result = Mapping[str, Any]
 
@@ -130,18 +130,7 @@ def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
             f"{method}: the response is not JSON ({len(body)} bytes, starting with {printable(repr(body[:40]))}). "
             "Check sources.comagic.base_url; if it is right, the service is down: run again later."
         ) from None
-    return _map_texts(response, lambda part: SURROGATE.sub(replace, part)), repairs
-
-
-def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with all its texts changed, names included."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [_map_texts(item, change) for item in value]
-    if isinstance(value, dict):
-        return {change(name): _map_texts(item, change) for name, item in value.items()}
-    return value
+    return map_texts(response, lambda part: SURROGATE.sub(replace, part)), repairs
 
 
 def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> Result:

@@ -218,10 +218,6 @@ class _Adapter(HTTPAdapter):
 
 def _limited(method: str, response: Response, encoding: str) -> Iterator[bytes]:
     """The body in pieces, decompressed, up to the limit."""
-    too_large = TooLargeError(
-        f"{method}: the response is larger than {MAX_BODY / 2**20:.0f} MB, twice the largest page. Load fewer fields "
-        "(sources.comagic.fields), or check sources.comagic.base_url."
-    )
     if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise BadResponseError(f"{method}: the response is compressed by {printable(encoding)!r}, which was not asked.")
     is_compressed = "gzip" in encoding
@@ -233,7 +229,10 @@ def _limited(method: str, response: Response, encoding: str) -> Iterator[bytes]:
             raise BadResponseError(f"{method}: the response is damaged ({error}).") from None
         received += len(unpacked)
         if received > MAX_BODY:
-            raise too_large
+            raise TooLargeError(
+                f"{method}: the response is larger than {MAX_BODY / 2**20:.0f} MB, twice the largest page. Load fewer "
+                "fields (sources.comagic.fields), or check sources.comagic.base_url."
+            )
         yield unpacked
     if is_compressed and not unpacker.eof:
         raise BadResponseError(f"{method}: the response is cut short.")

@@ -24,9 +24,9 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 
 from ..exceptions import BusyError, ConfigurationError
-from ..redaction import mask, mask_logs, printable
-from ..settings import SOURCE_SECTION, ignore_bare_variables
-from .commands import RunLoad, cli
+from ..redaction import mask
+from ..settings import SOURCE_SECTION
+from .commands import RunLoad, cli, prepare_process
 from .errors import EXIT_EARLY, exit_code, explain, is_permanent
 from .output import err, out
 
@@ -103,8 +103,7 @@ def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> 
     outcome, message = "loaded", ""
     try:
         with _exclusive(), _json_logs():
-            ignore_bare_variables()
-            mask_logs()
+            prepare_process()
             prepare()
             cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=run)
     except Exception as error:
@@ -151,7 +150,7 @@ def parse_request(text: str) -> list[str]:
     try:
         request: dict[str, Any] = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"The request is not JSON ({error}): {printable(repr(text[:200]))}.") from None
+        raise BadRequestError(f"The request is not JSON ({error}): {text[:200]!r}.") from None
     if not isinstance(request, dict):
         raise BadRequestError(f"The request is not a JSON object: {text[:200]!r}.")
     for name, value in request.items():
@@ -171,7 +170,6 @@ def prepare() -> None:
     Raises:
         ConfigurationError: no destination is configured: a DuckDB file would be lost with the function.
     """
-    os.umask(0o077)
     if DATA_FOLDER not in os.environ:
         os.environ[DATA_FOLDER] = str(Path(tempfile.gettempdir()) / "dlt")
         Container()[PluggableRunContext].reload()

@@ -313,11 +313,16 @@ def _target(name: str | None, is_demo: bool, is_checked: bool = True) -> tuple[A
     return destination, dataset_name
 
 
-def run_command_line(run: RunLoad) -> None:
-    """Runs the command line; a user's mistake ends with a message, not with a traceback."""
+def prepare_process() -> None:
+    """Sets what holds for the whole process, before any setting is read."""
     ignore_bare_variables()
     os.umask(0o077)  # new files hold personal data; existing ones keep their mode
     mask_logs()
+
+
+def run_command_line(run: RunLoad) -> None:
+    """Runs the command line; a user's mistake ends with a message, not with a traceback."""
+    prepare_process()
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -12,6 +12,7 @@ from .load_windows import MAX_PROBLEMS, describe_problems
 from .reader import DictionaryResult, WindowResult
 from .rows import RejectedRow
 from .transform import Misfit
+from .unknown_keys import UnknownKeys
 
 WINDOWS = "windows"
 """Label of a resource's counter of windows; a message says how far the resource has come."""
@@ -102,6 +103,7 @@ class Progress:
         syncs: by name of the dlt resource.
         windows: all finished windows.
         warnings: what else the user should know after the load.
+        unknown_keys: keys that the catalog does not have, by name of the resource.
     """
 
     def __init__(self, collector: Collector = NULL_COLLECTOR) -> None:
@@ -109,6 +111,7 @@ class Progress:
         self.syncs: dict[str, Sync] = {}
         self.windows: list[WindowResult] = []
         self.warnings: list[str] = []
+        self.unknown_keys: dict[str, UnknownKeys] = {}
         self._expected: list[str] = []
 
     def expect(self, windows: Mapping[str, int]) -> None:

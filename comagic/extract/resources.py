@@ -36,7 +36,7 @@ from .schema import (
     without_excluded,
 )
 from .transform import RowTransformer
-from .unknown_keys import existing_columns
+from .unknown_keys import UnknownKeys
 from .windows import API_TIME, to_local, to_utc
 
 SOURCE_NAME = "comagic"
@@ -165,7 +165,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     loaded_with.check_zone(str(zone), context.since)
     if cursor is not None:
         now = to_local(present, zone)
-        progress.warnings += loaded_with.describe_changes(settings.start_date, fields, now, settings.lookback_days)
+        progress.warn(loaded_with.describe_changes(settings.start_date, fields, now, settings.lookback_days))
         loaded_with.save(settings.start_date, str(zone), fields)
 
     parameters = parameter_sets(context.client, report, **context.parameters(report))
@@ -209,17 +209,21 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
 
 
 def _transformer(resource: Resource, context: Context, zone: tzinfo, parameters: Collection[str]) -> RowTransformer:
-    tables = dlt.current.source_schema().tables
-    existing, most = existing_columns(tables, resource.name), context.settings.max_new_columns
-    return RowTransformer(resource, zone, context.privacy(resource), parameters, existing, most)
+    known, privacy = (context.progress or Progress()).unknown_keys, context.privacy(resource)
+    if resource.name not in known:
+        existing = dlt.current.source_schema().tables.get(resource.name, {}).get("columns", {})
+        known[resource.name] = UnknownKeys(resource, privacy, existing, context.settings.max_new_columns)
+    return RowTransformer(resource, zone, privacy, parameters, known[resource.name])
 
 
 def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, progress: Progress) -> None:
     """Warns of a cursor after the present: the clock of the run that set it was ahead."""
     if last_value is not None and last_value > present:
-        progress.warnings.append(
-            f"{name}: the clock of an earlier run was ahead: it loaded up to {last_value:{API_TIME}} UTC. This run "
-            "reads the lookback before the present time; load older days that are missing with --since."
+        progress.warn(
+            [
+                f"{name}: the clock of an earlier run was ahead: it loaded up to {last_value:{API_TIME}} UTC. This run "
+                "reads the lookback before the present time; load older days that are missing with --since."
+            ]
         )
 
 

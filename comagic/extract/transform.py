@@ -55,8 +55,7 @@ class RowTransformer:
         zone: the account's time zone.
         privacy: what is removed or replaced.
         parameters: names of what was requested beside the fields; rows carry them.
-        existing: columns that the table has already.
-        max_new_columns: columns that unknown keys may add.
+        unknown: the unknown keys of all the load's rows of the resource.
 
     Attributes:
         misfits: values that did not fit, so far.
@@ -68,10 +67,9 @@ class RowTransformer:
         zone: tzinfo,
         privacy: Privacy = Privacy(),  # noqa: B008  # is frozen
         parameters: Collection[str] = (),
-        existing: Collection[str] = (),
-        max_new_columns: int = 100,
+        unknown: UnknownKeys | None = None,
     ) -> None:
-        self.unknown = UnknownKeys(resource, privacy, existing, max_new_columns)
+        self.unknown = unknown or UnknownKeys(resource, privacy)
         self._own = frozenset([*parameters, *resource.computed])
         self.misfits: list[Misfit] = []
         self._resource = resource

@@ -5,7 +5,7 @@ of dlt's own, or one that is not to be loaded. Such a key is dropped and reporte
 limit, since a column stays for ever.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from dlt.common.normalizers.naming.snake_case import NamingConvention
@@ -13,7 +13,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from ..catalog import LIST, Resource
 from ..exceptions import TooManyColumnsError
 from ..redaction import printable
-from ..settings import SOURCE_SECTION
+from ..settings import SOURCE_SECTION, Settings
 from .convert import storable
 from .privacy import Privacy
 from .schema import USER_ID, flatten
@@ -29,28 +29,34 @@ Path = tuple[str, ...]
 
 
 class UnknownKeys:
-    """The unknown keys of one resource's rows.
+    """The unknown keys of one resource's rows, over all load packages and clients of a load.
 
     Args:
         resource: the report or dictionary.
         privacy: fields that are not loaded, under any spelling.
-        existing: columns that the table has already.
+        existing: columns that the table has before the load.
         max_new: new columns, at most.
 
     Attributes:
         dropped: dropped keys, and the column each would have filled.
     """
 
-    def __init__(self, resource: Resource, privacy: Privacy, existing: Collection[str], max_new: int) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        privacy: Privacy,
+        existing: Collection[str] = (),
+        max_new: int = Settings.max_new_columns,
+    ) -> None:
         self.dropped: dict[str, str] = {}
         self._resource = resource.name
-        self._existing = existing
+        self._existing = frozenset(existing)  # the schema grows with each load package
         self._max_new = max_new
         self._new = 0
         declared = [*resource.fields.values(), *resource.computed.values()]
         self._owners: dict[Path, dict[str, Path | None]] = {(): _taken([*resource.fields, *_columns(declared)])}
-        self._private = _taken([*privacy.excluded, *privacy.pseudonymized]).keys()
-        self._owners[()] |= _taken([*RESERVED, *self._private])
+        self._private = _taken([*privacy.excluded, *privacy.pseudonymized])
+        self._owners[()] |= _taken(RESERVED) | self._private
         for field in declared:
             if field.type == LIST:
                 private = [
@@ -139,9 +145,3 @@ def _column(path: Path) -> str:
     except ValueError:
         return ""
     return "__".join(parts) if all(parts) else ""
-
-
-def existing_columns(tables: Mapping[str, Any], name: str) -> Collection[str]:
-    """The columns that a table has in dlt's schema."""
-    columns: Mapping[str, Any] = tables.get(name, {}).get("columns", {})
-    return columns.keys()

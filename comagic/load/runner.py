@@ -109,7 +109,8 @@ class Load:
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
-        self.progress.warnings += restore_missing(pipeline, stored, self.settings.start_date, self.progress.report)
+        limit_memory(pipeline.destination, self._widest(stored, chosen))
+        self.progress.warn(restore_missing(pipeline, stored, self.settings.start_date, self.progress.report))
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
         parts: list[Part] = [
@@ -119,7 +120,6 @@ class Load:
             )
             for user_id in clients
         ]
-        limit_memory(pipeline.destination, _widest(stored, parts))
         self._expect(pipeline, parts)
         for context, own in parts:
             for source in self._client_sources(context, own):
@@ -144,6 +144,16 @@ class Load:
             raise errors[0]
         if messages:
             raise IncompleteError(" ".join(messages))
+
+    def _widest(self, stored: Schema | None, chosen: Iterable[Resource]) -> int:
+        """Columns of the widest table of the load."""
+        context = Context(self.settings, self.client)
+        loaded = [len(table["columns"]) for table in stored.data_tables()] if stored else []
+        requested = [
+            len(list(flatten(resource.fields[name] for name in context.selected_fields(resource))))
+            for resource in chosen
+        ]
+        return max(loaded + requested, default=0)
 
     def _expect(self, pipeline: Pipeline, parts: Iterable[Part]) -> None:
         """Counts what there is to read for the progress, from the cursors in dlt's state."""
@@ -205,13 +215,3 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-
-def _widest(stored: Schema | None, parts: Iterable[Part]) -> int:
-    """Columns of the widest table of a load."""
-    widths = [
-        len(list(flatten(resource.fields[name] for name in context.selected_fields(resource))))
-        for context, chosen in parts
-        for resource in chosen
-    ]
-    return max(widths + [len(table["columns"]) for table in stored.data_tables()] if stored else widths)

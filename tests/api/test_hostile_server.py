@@ -25,6 +25,7 @@ from comagic.exceptions import (
     UnreachableError,
 )
 from comagic.sandbox.switches import KEY
+from tests.support.clients import client_with_key
 from tests.support.hostile import HEAD, HostileServer, response, serve_bytes
 from tests.support.processes import Serve
 
@@ -37,10 +38,6 @@ JSON = st.recursive(
 )
 
 
-def client_of(server: HostileServer, **more: object) -> DataApiClient:
-    return DataApiClient(KeyCredentials(access_token=KEY), server.url, **more)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("fast", [b"", HEAD + b"Content-Length: 999\r\n\r\n"], ids=["headers", "body"])
 def test_byte_at_a_time_ends_at_the_deadline_or_at_the_limit_of_an_exchange(fast: bytes) -> None:
     def respond(server: HostileServer) -> Iterator[bytes]:
@@ -50,9 +47,9 @@ def test_byte_at_a_time_ends_at_the_deadline_or_at_the_limit_of_an_exchange(fast
     with serve_bytes(respond) as server:
         started = time.monotonic()
         with pytest.raises(DeadlineError):
-            client_of(server, deadline=Deadline(0.02)).account()
+            client_with_key(server, deadline=Deadline(0.02)).account()
         with pytest.raises(UnreachableError, match="no complete response in 2 seconds"):
-            Transport(server.url, 0.4).post("get.account", b"{}", 60)
+            Transport(server.base_url, 0.4).post("get.account", b"{}", 60)
         assert time.monotonic() - started < 10
 
 
@@ -76,7 +73,7 @@ def test_too_large_response_is_one_message_and_not_retried(
     monkeypatch.setattr(transport, "MAX_BODY", 2**21)
     with serve_bytes(lambda _: pieces) as server:
         with pytest.raises(ComagicError) as raised:
-            client_of(server).page("get.calls_report", 0)
+            client_with_key(server).page("get.calls_report", 0)
         assert isinstance(raised.value, TooLargeError) or b"[" * 100_000 in pieces[0]
         assert len(server.requests) == 1 or isinstance(raised.value, BadResponseError)
         assert len(str(raised.value)) < 500
@@ -86,17 +83,19 @@ def test_too_large_response_is_one_message_and_not_retried(
 def test_compression_that_was_not_asked_for_is_an_error(encoding: bytes) -> None:
     with serve_bytes(lambda _: [response(b"{}", b"Content-Encoding: " + encoding)]) as server:
         with pytest.raises(BadResponseError, match="was not asked") as raised:
-            client_of(server).account()
+            client_with_key(server).account()
         assert "\x1b" not in str(raised.value)
 
 
 def test_compressed_page_is_read() -> None:
     body = gzip.compress(PAGE % (ROW % b""))
     with serve_bytes(lambda _: [response(body, b"Content-Encoding: gzip")]) as server:
-        assert client_of(server).page("get.calls_report", 0).rows == [{"id": 1, "start_time": "2026-01-01 00:00:00"}]
+        assert client_with_key(server).page("get.calls_report", 0).rows == [
+            {"id": 1, "start_time": "2026-01-01 00:00:00"}
+        ]
     cut = response(body[:-9], b"Content-Encoding: gzip")
     with serve_bytes(lambda _: [cut]) as server, pytest.raises(BadResponseError, match="cut short"):
-        client_of(server).page("get.calls_report", 0)
+        client_with_key(server).page("get.calls_report", 0)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,7 +110,7 @@ def test_any_bytes_are_a_page_or_one_error(body: bytes, header: bytes, cut: int)
     whole = response(body, b"X: " + header)
     with serve_bytes(lambda _: [whole[: cut or None]]) as server:
         try:
-            page = client_of(server, deadline=Deadline(0.1)).page("get.calls_report", 0)
+            page = client_with_key(server, deadline=Deadline(0.1)).page("get.calls_report", 0)
         except ComagicError as error:
             assert KEY not in str(error)  # noqa: PT017
         else:
@@ -125,7 +124,7 @@ def test_loopback_is_reached_without_proxy_and_without_netrc(tmp_path: Path, mon
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     account = PAGE % b'{"timezone": "UTC"}'
     with serve_bytes(lambda _: [response(account)]) as server:
-        assert client_of(server).account().timezone == "UTC"
+        assert client_with_key(server).account().timezone == "UTC"
         assert b"authorization" not in server.requests[0].lower()
 
 

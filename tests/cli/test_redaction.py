@@ -29,7 +29,7 @@ def environment(server: HostileServer, hook: Hook, secret: str = SECRET) -> dict
     return {
         "SOURCES__COMAGIC__CREDENTIALS__LOGIN": "someone",
         "SOURCES__COMAGIC__CREDENTIALS__PASSWORD": secret,
-        "SOURCES__COMAGIC__BASE_URL": server.url,
+        "SOURCES__COMAGIC__BASE_URL": server.base_url,
         "NOTIFICATIONS__WEBHOOK_URL": hook.url,
     }
 
@@ -94,7 +94,7 @@ def test_webhook_neither_sends_in_the_clear_nor_follows(command: Command, hook: 
     redirect = b"HTTP/1.1 302 Found\r\nLocation: " + hook.url.encode() + b"\r\nContent-Length: 0\r\n\r\n"
     with serve_bytes(lambda _: [response(error("Wrong"))]) as server, serve_bytes(lambda _: [redirect]) as other:
         settings = environment(server, hook)
-        result = command(**settings | {"NOTIFICATIONS__WEBHOOK_URL": other.url})
+        result = command(**settings | {"NOTIFICATIONS__WEBHOOK_URL": other.base_url})
         assert (result.code, "could not be notified: HTTP 302" in result.err) == (1, True), result.err
         result = command(**settings | {"NOTIFICATIONS__WEBHOOK_URL": "http://example.com/hunter22"})
         assert (result.code, "webhook_url would send its secret unencrypted" in result.err) == (2, True), result.err

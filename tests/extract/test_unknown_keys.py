@@ -11,10 +11,10 @@ from comagic.catalog import reports
 from comagic.exceptions import TooManyColumnsError
 from comagic.extract.privacy import Privacy
 from comagic.extract.transform import RowTransformer
-from comagic.extract.unknown_keys import NAMING
+from comagic.extract.unknown_keys import NAMING, UnknownKeys
 from comagic.sandbox import Switches
 from tests.support.accounts import LONG_AGO, access_to, expected_calls, recent_account
-from tests.support.processes import Command, Serve
+from tests.support.processes import SMALL_PACKAGES, Command, Serve
 from tests.support.warehouses import Warehouse
 
 CALLS = reports()["calls"]
@@ -25,7 +25,7 @@ PRIVACY = Privacy(
 
 
 def transformed(more: dict[str, Any], **options: Any) -> tuple[dict[str, Any], RowTransformer]:
-    transformer = RowTransformer(CALLS, UTC, PRIVACY, **options)
+    transformer = RowTransformer(CALLS, UTC, PRIVACY, unknown=UnknownKeys(CALLS, PRIVACY, **options))
     (row,) = transformer.transform([{**ROW, **more}])
     return row, transformer
 
@@ -89,10 +89,10 @@ def test_no_two_keys_of_a_row_share_a_column(keys: dict[str, Any]) -> None:
 def test_too_many_new_columns_stop_the_resource() -> None:
     existing = [f"old_{nth}" for nth in range(50)]
     many = {**dict.fromkeys(existing, 1), **{f"key_{nth}": nth for nth in range(3)}}
-    row, _ = transformed(many, existing=existing, max_new_columns=3)
+    row, _ = transformed(many, existing=existing, max_new=3)
     assert row["key_2"] == 2
     with pytest.raises(TooManyColumnsError, match="max_new_columns"):
-        transformed({**many, "object": {"one": 1}}, existing=existing, max_new_columns=3)
+        transformed({**many, "object": {"one": 1}}, existing=existing, max_new=3)
 
 
 def test_load_with_hostile_keys_leaves_the_table_as_it_is(serve: Serve, command: Command, warehouse: Warehouse) -> None:
@@ -111,3 +111,12 @@ def test_load_with_hostile_keys_leaves_the_table_as_it_is(serve: Serve, command:
     assert (result.code, "the key userId is not loaded" in result.out) == (0, True), result.out
     assert command(**environment).code == 0
     assert {row["id"] for row in warehouse.rows("calls")} == set(expected_calls(account, LONG_AGO))
+
+
+def test_limit_of_new_columns_holds_for_all_packages_of_a_load(serve: Serve, command: Command) -> None:
+    def rename(request: int) -> None:
+        sandbox.switches.undocumented = {f"key_{request}_{nth}": nth for nth in range(10)}
+
+    sandbox = serve(recent_account(), before_answer=rename)
+    result = command(**access_to(sandbox), **SMALL_PACKAGES)
+    assert (result.code, "sends more than 100 keys" in result.out) == (1, True), result.out

@@ -37,3 +37,12 @@ def test_duckdb_is_limited_by_the_number_of_columns(
     number, unit = str(setting).split()
     assert unit == "MiB"
     assert float(number) * 2**20 / 1e6 == pytest.approx(limit, rel=0.05)
+
+
+def test_load_of_no_resource_ends(serve: Serve) -> None:
+    """As a parallel task's that has nothing but dictionaries to load: the first task loads them."""
+    key = KeyCredentials(access_token=KEY)
+    client = open_client(resolve_settings(), credentials=key, base_url=serve(recent_account(1)).base_url)
+    with Load(resolve_settings(), client, []) as load:
+        pipeline = dlt.pipeline("comagic", destination=choose_destination("duckdb"), dataset_name="comagic")
+        assert list(load.sources(pipeline)) == []

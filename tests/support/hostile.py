@@ -15,12 +15,12 @@ class HostileServer:
     """What the server is asked.
 
     Attributes:
-        url: its address.
+        base_url: its address.
         requests: the requests so far, as they came.
         stopped: set at its end; a piece of a slow response waits for it.
     """
 
-    url: str
+    base_url: str
     requests: list[bytes] = field(default_factory=list)
     stopped: Event = field(default_factory=Event)
 
