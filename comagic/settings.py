@@ -157,8 +157,8 @@ class Settings(_Checked):
     )
     skip_unchanged_rows: bool = _setting(
         True,
-        "Do not write rows that are the same in the destination. `false` is cheaper for a large account in BigQuery; "
-        "see [Cost](bigquery.md#cost)",
+        "Do not write rows that are the same in the destination. `false` also repairs rows that something else changed "
+        "there; so does a load with `--since`",
     )
     trusted_hosts: Any = _setting(
         (), "Hosts other than the brands' that may get the credentials: a proxy of your own, for example", parse_names
@@ -168,6 +168,11 @@ class Settings(_Checked):
         "New columns of a table in one load, at most: a key that the API sends and the catalog does not have becomes a "
         "column; with more, the resource stops before its table is changed",
         whole_number(0, 1000),
+    )
+    maximum_bytes_billed: int | None = _setting(
+        None,
+        "Bytes that one query in BigQuery may bill; BigQuery refuses a dearer one before it runs",
+        optional(whole_number(10 * 2**20, 2**60)),
     )
     partition_expiration_days: int | None = _setting(
         None,

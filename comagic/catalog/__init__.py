@@ -29,6 +29,12 @@ TIME = "timestamp"
 DAY = "date"
 """Type of the API's dates, which are dates in the account's time zone."""
 
+PARTITION_DATE = "partition_date"
+"""Computed column of every report, and of its child tables: the local day of the row."""
+
+ROW_HASH = "row_hash"
+"""Computed column of every report whose rows are merged one by one."""
+
 SHARED_PARTS = ("type", "description", "values", "children", "items")
 """Parts of a declaration that resources share; the flags (selected, sent, sort, filter) differ by method."""
 
@@ -71,6 +77,13 @@ class Field:
         return cls(name=name, children=children, items=items, values=values, **options)
 
 
+ROW_HASH_FIELD = Field(
+    ROW_HASH,
+    "bigint",
+    "Hash of the row as it was loaded, with its lists; the same hash: nothing has changed.",
+)
+
+
 @dataclass(frozen=True)
 class Report:
     """A report of the API: many rows, selected by a time period.
@@ -83,7 +96,7 @@ class Report:
         cursor: time field by which rows are selected, and sorted where the API can sort by it.
         longest_period_days: longest period that one request can cover, in days.
         fields: all documented fields, by name.
-        computed: columns that the source computes from other fields.
+        computed: columns that the source computes from other fields; `row_hash` is added to what a file declares.
         key_of: fields from which a computed key is built.
         merge_key: fields that identify a group of rows to replace as a whole, for rows whose key can change.
         for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
@@ -154,6 +167,8 @@ def read_report(file: Path) -> Report:
     declared = _read_yaml(file)
     for part in ("fields", "computed"):
         declared[part] = _parse_fields(declared[part], _call_fields())
+    if not declared.get("merge_key"):
+        declared["computed"][ROW_HASH] = ROW_HASH_FIELD
     return Report(**declared)
 
 

@@ -221,7 +221,10 @@ def status(destination: str | None, max_age_hours: float | None, names: tuple[st
     It queries the destination and nothing else, so it works on any machine that can read it.
     """
     wanted = resolve_resources("--resource", names) or list(resolve_settings().resources)
-    if not print_freshness(read_freshness(*_target(destination, is_demo)), max_age_hours, wanted):
+    target = _target(destination, is_demo, is_checked=False)
+    schema = stored_schema(*target)
+    check_shape(schema, target[1])
+    if not print_freshness(read_freshness(*target, schema), max_age_hours, wanted):
         sys.exit(EXIT_FAILED)
 
 

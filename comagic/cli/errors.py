@@ -154,6 +154,12 @@ def _with_advice(message: str) -> str:
 
 BIGQUERY_ADVICE: Sequence[tuple[str, str]] = (
     (
+        r"\(or it may not exist\)",
+        "If the datasets comagic and comagic_staging do not exist, create them, or grant the account the role BigQuery "
+        "User (roles/bigquery.user) on the project; if they do, grant it BigQuery Data Editor "
+        "(roles/bigquery.dataEditor) on them.",
+    ),
+    (
         r"bigquery\.jobs\.create",
         "Grant the account the role BigQuery Job User (roles/bigquery.jobUser) on the project.",
     ),
@@ -171,6 +177,19 @@ BIGQUERY_ADVICE: Sequence[tuple[str, str]] = (
         r"invalid_grant|invalid authentication|Reauthentication",
         "Google does not accept these credentials: set another key as destination.bigquery.credentials, or without one "
         "run `gcloud auth application-default login` again.",
+    ),
+    (
+        r"Billing has not been enabled",
+        "BigQuery does not merge in a project without billing (the sandbox): enable billing for the project, then "
+        "remove the expirations that its datasets and tables have from that time: docs/bigquery.md.",
+    ),
+    (
+        r"Project was not passed",
+        "Set the project: destination.bigquery.project_id in .dlt/config.toml.",
+    ),
+    (
+        r"bytesBilledLimitExceeded|bytes billed",
+        "The query would bill more than sources.comagic.maximum_bytes_billed: raise it, or load a shorter period.",
     ),
     (
         r"not found in location",

@@ -116,6 +116,11 @@ def print_freshness(found: Sequence[Freshness], max_age_hours: float | None, wan
     for report in found:
         _print_report(report)
         problem = _staleness(report, max_age_hours) if report.resource in wanted else ""
+        if report.doubled:
+            problem = (
+                f"{report.doubled:,} rows of the last days have a key that another row has, too: is something else "
+                f"writing into the table? Delete one of each, or load them again after deleting both"
+            )
         if problem:
             out.print(f"  [red]{problem}[/red]", highlight=False)
             is_fresh = False

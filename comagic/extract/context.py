@@ -1,6 +1,6 @@
 """What the resources of one account, or of one client of an agency, are read with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cached_property
@@ -16,6 +16,8 @@ from ..values import ALL_CLIENTS, did_you_mean, parse_time_zone
 from .privacy import Privacy
 from .progress import Progress, Sync
 from .reader import read_dictionary
+from .transform import RowTransformer
+from .unknown_keys import UnknownKeys
 
 ALL_FIELDS = "all"
 """The value of the setting `fields` that means every documented field."""
@@ -32,6 +34,7 @@ class Context:
         until: local time before which to end; None for now.
         user_id: the client of the agency, where several are loaded; its rows carry it.
         progress: the progress to update; without it errors are raised.
+        package_share: rows after which a report leaves the rest of a load package to others; 0 for all of it.
     """
 
     settings: Settings
@@ -40,6 +43,7 @@ class Context:
     until: datetime | None = None
     user_id: int | None = None
     progress: Progress | None = None
+    package_share: int = 0
 
     def name(self, resource: Resource) -> str:
         """Name of the dlt resource: with the client's id where several are loaded, since each has its own state."""
@@ -85,6 +89,22 @@ class Context:
             default = [name for name, field in resource.fields.items() if field.selected]
             chosen = dict.fromkeys([*resource.needed, *(configured or default)])
         return [name for name in chosen if not privacy.excludes(name)]
+
+    def transformer(
+        self, resource: Resource, zone: tzinfo, parameters: Collection[str], existing: Collection[str]
+    ) -> RowTransformer:
+        """What turns the resource's rows into rows for dlt.
+
+        Args:
+            resource: the report or dictionary.
+            zone: the account's time zone.
+            parameters: names of what is requested beside the fields.
+            existing: columns that its table has before the load.
+        """
+        known, privacy = (self.progress or Progress()).unknown_keys, self.privacy(resource)
+        if resource.name not in known:
+            known[resource.name] = UnknownKeys(resource, privacy, existing, self.settings.max_new_columns)
+        return RowTransformer(resource, zone, privacy, parameters, known[resource.name])
 
     def new_sync(self, resource: Resource) -> Sync:
         """The sync of a resource of which nothing was read yet."""

@@ -64,6 +64,8 @@ def plan_period(
         start = context.since or settings.start_date
     else:
         start = day_start(to_local(reached, zone) - timedelta(days=settings.lookback_days))
+    if settings.partition_expiration_days:  # BigQuery would drop earlier days as they are loaded
+        start = min(max(start, day_start(now - timedelta(days=settings.partition_expiration_days - 1))), end)
     if report.fields[report.cursor].type == DAY:
         start = day_start(start)
     windows = plan_windows(start, end, settings.window_days, report.longest_period_days)

@@ -4,9 +4,9 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -16,28 +16,31 @@ from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
 from ..api.client import MAX_QUERY_ROWS
-from ..catalog import LIST, Dictionary, Report, Resource
+from ..catalog import LIST, PARTITION_DATE, Dictionary, Field, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
-from .load_windows import declare_load_windows, load_dictionary, load_window
+from .dictionary import READ_AT_KEY, ReadDictionary, read_whole
+from .load_windows import declare_load_windows, load_window
+from .manifest import MAX_DAYS, Manifest, current_manifest, package_rows
 from .period import plan_period
 from .progress import Progress
-from .reader import DictionaryResult, WindowReader, WindowResult, parameter_sets, read_dictionary
+from .reader import WindowReader, WindowResult, parameter_sets
 from .rejected_rows import declare_rejected_rows, rejected_rows
 from .schema import (
     ROOT_COLUMNS,
     USER_ID,
+    carry_to_lists,
     child_table,
     columns,
     describe_columns,
+    flatten,
+    table_columns,
     table_description,
     without_excluded,
 )
-from .transform import RowTransformer
-from .unknown_keys import UnknownKeys
-from .windows import API_TIME, to_local, to_utc
+from .windows import API_TIME, SECOND, to_local, to_utc
 
 SOURCE_NAME = "comagic"
 ACCOUNTS_KEY = "accounts"
@@ -47,14 +50,14 @@ Cursor = dlt.sources.incremental[datetime]
 
 
 def make_resources(
-    context: Context, chosen: Iterable[Resource], results: Mapping[str, DictionaryResult] | None = None
+    context: Context, chosen: Iterable[Resource], read: Mapping[str, ReadDictionary] | None = None
 ) -> Iterator[DltResource]:
     """Makes a dlt resource of each report and dictionary; all but `calls` are loaded only if they are selected.
 
     Args:
         context: what they are read with.
         chosen: the reports and dictionaries.
-        results: dictionaries that were read already, by name of the dlt resource.
+        read: dictionaries that were read already, by name of the dlt resource.
 
     Raises:
         ConfigurationError: a setting does not fit one of them.
@@ -63,12 +66,30 @@ def make_resources(
     dlt.current.source_schema().remove_type_detection("iso_timestamp")
     for resource in chosen:
         if isinstance(resource, Report):
+            carry_to_lists(dlt.current.source_schema(), resource.name)
             yield report_resource(resource, context)
         else:
-            yield dictionary_resource(resource, context, (results or {}).get(context.name(resource)))
+            yield dictionary_resource(resource, context, (read or {}).get(context.name(resource)))
 
 
-make_source = dlt.source(make_resources, name=SOURCE_NAME, section=SOURCE_NAME, max_table_nesting=1)
+def make_package(
+    parts: Iterable[tuple[Context, Sequence[Resource]]], read: Mapping[str, ReadDictionary] | None = None
+) -> Iterator[DltResource]:
+    """Makes the dlt resources of a load package: those of an account, or of several clients of an agency.
+
+    Args:
+        parts: the reports and dictionaries of each client.
+        read: dictionaries that were read already, by name of the dlt resource; one that has not changed since the
+            last load is noted in `load_windows`, and nothing else is written of it.
+    """
+    for context, chosen in parts:
+        yield from make_resources(context, chosen, read)
+    unchanged = [one for one in (read or {}).values() if not one.has_changed]
+    if unchanged:
+        yield unchanged_resource(unchanged)
+
+
+make_source = dlt.source(make_package, name=SOURCE_NAME, section=SOURCE_NAME, max_table_nesting=1)
 """The same as a dlt source, one for each load package; see `comagic_source` for the one to use in your own code."""
 
 
@@ -111,7 +132,7 @@ def report_resource(report: Report, context: Context) -> DltResource:
     # The merge joins by the key; if the table is clustered by it, BigQuery reads only the blocks that it needs.
     return bigquery_adapter(
         resource,
-        partition="partition_date",
+        partition=PARTITION_DATE,
         cluster=merge_key or key,
         partition_expiration_days=settings.partition_expiration_days,
     )
@@ -135,6 +156,11 @@ def _check_disposition(report: Report) -> None:
 
 def load_report(report: Report, context: Context, cursor: Cursor | None) -> Iterator[TDataItems]:
     """Reads a period window by window, as far as it gets: with a `Progress`, an error stops it without failing dlt."""
+    if context.progress and context.progress.is_stopped(context.name(report)):
+        return  # an error of another resource concerns all
+    limit = context.settings.load_package_rows
+    if limit and package_rows() >= limit:
+        return  # other resources have filled the package; the next one begins with this resource
     try:
         yield from _read_period(report, context, cursor)
     except ComagicError as error:
@@ -149,8 +175,9 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     A sync of the period may take several runs. Where it stopped is kept in the resource's state, so that the next run
     resumes there rather than at the period's beginning; the cursor itself never moves back.
     """
+    name, settings = context.name(report), context.settings
     _check_account(context)
-    name, settings, zone = context.name(report), context.settings, context.zone()
+    zone = context.zone()
     progress = context.progress or Progress()
     present, state = pendulum.now("UTC"), dlt.current.resource_state(name)
     last_value = cursor.last_value if cursor is not None else None
@@ -169,9 +196,11 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         loaded_with.save(settings.start_date, str(zone), fields)
 
     parameters = parameter_sets(context.client, report, **context.parameters(report))
-    package_rows = settings.load_package_rows or MAX_QUERY_ROWS
-    reader = WindowReader(context.client, report, fields, zone, package_rows, parameters)
-    transformer = _transformer(report, context, zone, parameters[0] if parameters else ())
+    reader = WindowReader(
+        context.client, report, fields, zone, settings.load_package_rows or MAX_QUERY_ROWS, parameters
+    )
+    columns = table_columns(dlt.current.source_schema(), report)
+    transformer = context.transformer(report, zone, parameters[0] if parameters else (), columns)
     windows = period.windows if parameters else []
     planned = replace(
         context.new_sync(report),
@@ -182,12 +211,19 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_resumed=period.is_resumed,
     )
     progress.plan(name, planned)
+    manifest, share = _open_manifest(report, context), context.package_share
     loaded = 0
     for part in reader.read(windows):
         if not isinstance(part, WindowResult):
-            yield transformer.transform(part)
+            rows = transformer.transform(part)
+            manifest.add_rows(len(rows))
+            manifest.add_days({row[PARTITION_DATE] for row in rows})
+            yield rows
+            del rows
             _check_disposition(report)
             continue
+        if report.merge_key:  # days are replaced whole
+            manifest.add_scope(part.parameters, part.window.start.date(), (part.window.end - SECOND).date())
         misfits = transformer.take_misfits()
         yield load_window(part, misfits, end, cursor is not None, zone)
         if part.rejected:
@@ -200,20 +236,24 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         if cursor is not None:
             reached = max(reached, instant) if reached else instant
             cursor.advance(reached)
+            state[READ_AT_KEY] = pendulum.now("UTC")
         checkpoint.save(None if is_last else instant)
         if is_last and context.since:
             loaded_with.save_backfill(context.since, end, str(zone))
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
-        if settings.load_package_rows and loaded >= package_rows and is_whole and not is_last:
+        is_full = loaded >= (share or settings.load_package_rows) or len(manifest.days) >= MAX_DAYS
+        if settings.load_package_rows and is_full and is_whole and not is_last:
             return
 
 
-def _transformer(resource: Resource, context: Context, zone: tzinfo, parameters: Collection[str]) -> RowTransformer:
-    known, privacy = (context.progress or Progress()).unknown_keys, context.privacy(resource)
-    if resource.name not in known:
-        existing = dlt.current.source_schema().tables.get(resource.name, {}).get("columns", {})
-        known[resource.name] = UnknownKeys(resource, privacy, existing, context.settings.max_new_columns)
-    return RowTransformer(resource, zone, privacy, parameters, known[resource.name])
+def _open_manifest(resource: Resource, context: Context) -> Manifest:
+    """The manifest of a resource's table in the current load package, with what this load does not request."""
+    manifest = current_manifest(resource.name)
+    requested = {field.name for field in flatten(_requested(resource, context))}
+    manifest.set_not_requested({field.name for field in flatten(resource.fields.values())} - requested)
+    if context.since is not None:
+        manifest.set_rewrites()
+    return manifest
 
 
 def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, progress: Progress) -> None:
@@ -252,32 +292,26 @@ def _describe(account: Mapping[str, Any]) -> str:
     return f"account {account['app_id']}{client}"
 
 
-def dictionary_resource(
-    dictionary: Dictionary, context: Context, result: DictionaryResult | None = None
-) -> DltResource:
+def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDictionary | None = None) -> DltResource:
     """Makes the dlt resource of a dictionary: read whole, and replacing what was there.
 
     Args:
         dictionary: the dictionary.
         context: what it is read with.
-        result: its entries, if they were read already.
+        read: its entries, if they were read already.
     """
     parameters = context.parameters(dictionary)
 
     def rows() -> Iterator[TDataItems]:
         _check_account(context)
         # An error fails the run: nothing read is not the same as no entries, and the table stays as it was.
-        found = result or read_whole(dictionary, context)
-        zone = context.zone()
-        transformer = _transformer(dictionary, context, zone, parameters)
-        yield transformer.transform(found.rows)
-        misfits = transformer.take_misfits()
-        yield load_dictionary(dictionary.name, found, misfits)
-        if found.rejected:
-            yield rejected_rows(found.rejected, dictionary.name, transformer, None, zone)
-        if context.progress:
-            context.progress.finish_dictionary(context.name(dictionary), found, misfits)
-            context.progress.warn(transformer.unknown.warnings())
+        found = read or read_whole(dictionary, context, dlt.current.source_schema())
+        manifest = _open_manifest(dictionary, context)
+        manifest.add_rows(len(found.rows))
+        if parameters:
+            manifest.add_scope(parameters)
+        yield found.rows
+        yield from found.finish()
 
     resource = dlt.resource(
         rows,
@@ -298,20 +332,29 @@ def dictionary_resource(
     return resource
 
 
-def read_whole(dictionary: Dictionary, context: Context) -> DictionaryResult:
-    """Reads a whole dictionary.
+def unchanged_resource(unchanged: Iterable[ReadDictionary]) -> DltResource:
+    """Makes the dlt resource that notes dictionaries which have not changed; their tables are left alone."""
 
-    Raises:
-        ComagicError: it could not be read whole.
-    """
-    fields = context.selected_fields(dictionary)
-    return read_dictionary(context.client, dictionary, fields, **context.parameters(dictionary))
+    def notes() -> Iterator[TDataItems]:
+        for one in unchanged:
+            _check_account(one.context)
+            yield from one.finish()
+
+    resource = dlt.resource(notes, name="unchanged_dictionaries", selected=False)
+    declare_load_windows(resource)
+    declare_rejected_rows(resource)
+    return resource
+
+
+def _requested(resource: Resource, context: Context) -> list[Field]:
+    """The fields that are requested and loaded."""
+    privacy = context.privacy(resource)
+    return [without_excluded(resource.fields[name], privacy) for name in context.selected_fields(resource)]
 
 
 def _hints(resource: Resource, context: Context) -> dict[str, Any]:
     """Hints from the catalog: columns, child tables, descriptions."""
-    privacy = context.privacy(resource)
-    fields = [without_excluded(resource.fields[name], privacy) for name in context.selected_fields(resource)]
+    fields = _requested(resource, context)
     client = [USER_ID] if context.parameters(resource) else []
     is_merged = isinstance(resource, Report) or bool(client)
     return {
@@ -319,6 +362,15 @@ def _hints(resource: Resource, context: Context) -> dict[str, Any]:
             **columns([*client, *fields, *resource.computed.values()], context.key(resource)),
             **describe_columns(ROOT_COLUMNS),
         },
-        "nested_hints": {field.name: child_table(field, is_merged) for field in fields if field.type == LIST},
+        "nested_hints": {
+            field.name: child_table(
+                field,
+                is_merged,
+                resource.computed.get(PARTITION_DATE),
+                context.settings.partition_expiration_days if isinstance(resource, Report) else None,
+            )
+            for field in fields
+            if field.type == LIST
+        },
         "additional_table_hints": table_description(resource.description),
     }

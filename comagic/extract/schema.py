@@ -5,9 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import dlt
+from dlt import Schema
+from dlt.common.normalizers.json.relational import DataItemNormalizer
 from dlt.common.schema.typing import TColumnSchema
+from dlt.destinations.impl.bigquery.bigquery_adapter import PARTITION_EXPIRATION_DAYS_HINT, PARTITION_HINT
 
-from ..catalog import LIST, OBJECT, Field
+from ..catalog import LIST, OBJECT, PARTITION_DATE, Field, Resource
 from .privacy import Privacy
 
 ROOT_COLUMNS = {
@@ -69,19 +72,46 @@ def without_excluded(field: Field, privacy: Privacy) -> Field:
     return replace(field, children=kept)
 
 
-def child_table(field: Field, is_merged: bool) -> Any:
+def partition_column(field: Field) -> dict[str, TColumnSchema]:
+    """Hints of a child table's partitioning column."""
+    hints = columns([field])
+    hints[field.name][PARTITION_HINT] = True  # type: ignore[typeddict-unknown-key]
+    return hints
+
+
+def child_table(field: Field, is_merged: bool, partition: Field | None, expiration_days: int | None) -> Any:
     """Hints of a list's child table; its rows are found by their parent row, so it is clustered by that.
 
     Args:
         field: the list.
         is_merged: whether the parent table is merged, not replaced; only then dlt adds `_dlt_root_id`.
+        partition: the parent table's partitioning column, which its child rows carry, too; see `carry_to_lists`.
+        expiration_days: days after which BigQuery drops a partition.
     """
-    fields = [field.items] if field.items else field.children.values()
+    fields = [field.items] if field.items else [*field.children.values()]
     own = CHILD_COLUMNS if is_merged else REPLACED_CHILD_COLUMNS
+    partitioned = partition_column(partition) if partition else {}
     return dlt.mark.make_nested_hints(
-        columns={**columns(fields), **describe_columns(own)},
+        columns={**columns(fields), **partitioned, **describe_columns(own)},
         additional_table_hints={  # type: ignore[call-arg]  # dlt takes it, its type does not say so
             **table_description(field.description),
             "x-bigquery-cluster-columns": [ROOT_ID if is_merged else PARENT_ID],
+            PARTITION_EXPIRATION_DAYS_HINT: expiration_days,
         },
     )
+
+
+def carry_to_lists(schema: Schema, table: str) -> None:
+    """Makes dlt copy `partition_date` of a report's row to the rows of its child tables.
+
+    Args:
+        schema: the source's schema.
+        table: the report's table.
+    """
+    propagated = {"propagation": {"tables": {table: {PARTITION_DATE: PARTITION_DATE}}}}
+    DataItemNormalizer.update_normalizer_config(schema, propagated)  # type: ignore[arg-type]
+
+
+def table_columns(schema: Schema | None, resource: Resource) -> Collection[str]:
+    """Columns that a resource's table has in dlt's schema."""
+    return schema.tables.get(resource.name, {}).get("columns", {}) if schema else ()

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from hashlib import blake2b
 from typing import Any
 
-from ..catalog import LIST, OBJECT, Field, Resource
+import orjson
+
+from ..catalog import LIST, OBJECT, PARTITION_DATE, ROW_HASH, Field, Resource
 from .convert import MAX_INTEGER, MIN_INTEGER, Unconvertible, converters, shorten, storable, to_text
 from .privacy import Privacy
 from .unknown_keys import UnknownKeys
@@ -36,6 +39,12 @@ class Misfit:
         return f"{self.field} of {self.row_id} is {self.value}"
 
 
+def content_hash(value: Any) -> int:
+    """A signed integer of 64 bits made of a row or rows with their lists; the order of keys does not matter."""
+    content = orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), signed=True)
+
+
 class RowTransformer:
     """Transforms the rows of one resource, before anything of them is written to a disk.
 
@@ -44,7 +53,7 @@ class RowTransformer:
     - Lists and objects of another shape than declared are loaded as they come: an object or a scalar where a list is
       declared is a list of one, a scalar among objects is in the child table's column `value`.
     - Times become aware, in the account's time zone; a time that exists twice is taken as the earlier one.
-    - `partition_date` is the local day of a report's cursor.
+    - `partition_date` is the local day of a report's cursor, `row_hash` tells whether a row has changed.
     - Nulls are removed, from rows and from the objects of their lists: every column is typed from the catalog, so it
       exists and stays null; a list that is null clears its child rows as an empty one does; and dlt has less to do.
     - Excluded fields are removed, even if the API sends them unrequested; others are replaced by pseudonyms.
@@ -107,7 +116,9 @@ class RowTransformer:
         done = self._flat(row, self._shape)
         if self._resource.cursor:
             moment = done[self._resource.cursor]
-            done["partition_date"] = moment.astimezone(self._zone).date() if isinstance(moment, datetime) else moment
+            done[PARTITION_DATE] = moment.astimezone(self._zone).date() if isinstance(moment, datetime) else moment
+        if ROW_HASH in self._resource.computed:
+            done[ROW_HASH] = content_hash(done)
         return done
 
     def _flat(self, row: Row, shape: "_Shape") -> Row:

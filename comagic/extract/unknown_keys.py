@@ -10,7 +10,7 @@ from typing import Any
 
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from ..catalog import LIST, Resource
+from ..catalog import LIST, PARTITION_DATE, ROW_HASH, Resource
 from ..exceptions import TooManyColumnsError
 from ..redaction import printable
 from ..settings import SOURCE_SECTION, Settings
@@ -20,7 +20,7 @@ from .schema import USER_ID, flatten
 
 NAMING = NamingConvention()
 """dlt's default naming convention, which this project's source uses."""
-RESERVED = ("partition_date", USER_ID.name)
+RESERVED = (PARTITION_DATE, ROW_HASH, USER_ID.name)
 DLT_PREFIX, VARIANT_MARK = "_dlt", "__v_"
 MAX_REPORTED = 20
 """Dropped keys of a resource that are reported, at most."""
@@ -64,7 +64,9 @@ class UnknownKeys:
                     for name in (*privacy.excluded, *privacy.pseudonymized)
                     if name.startswith(f"{field.name}.")
                 ]
-                self._owners[field.name,] = _taken([*field.children, *_columns(field.children.values()), *private])
+                self._owners[field.name,] = _taken(
+                    [*field.children, *_columns(field.children.values()), *private, PARTITION_DATE]
+                )
         self._decided: dict[tuple[Path, Path], bool] = {}
 
     def clean(self, name: str, value: Any, table: Path = (), parent: Path = ()) -> Any:
@@ -114,7 +116,7 @@ class UnknownKeys:
 
     def _decide(self, table: Path, path: Path) -> bool:
         column = _column(path)
-        owners = self._owners.setdefault(table, {})
+        owners = self._owners.setdefault(table, _taken([PARTITION_DATE]))
         is_reserved = not column or column.startswith(DLT_PREFIX) or VARIANT_MARK in column
         if is_reserved or owners.setdefault(column, path) != path:
             self.dropped[".".join((*table, *path))] = column or "without a name"

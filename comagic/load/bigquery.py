@@ -1,12 +1,13 @@
-"""dlt's BigQuery destination, which also sums up what its queries are billed, and metadata requests beside dlt.
+"""dlt's BigQuery destination with what Google's own BigQuery needs beyond it, and metadata requests beside dlt.
 
-The job behind each query is requested as the query ends. A user may read the jobs that they started, so this needs no
-role beyond those for loading; listing jobs would.
+What queries are billed is summed up: the job behind each is requested as it ends. A user may read the jobs that they
+started, so this needs no role beyond those for loading; listing jobs would.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -15,18 +16,33 @@ from dlt.common import logger
 from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
+from dlt.common.storages.load_package import ParsedLoadJobFileName, load_package_state
 from dlt.destinations.impl.bigquery.bigquery import BigQueryClient
 from dlt.destinations.impl.bigquery.sql_client import BigQuerySqlClient
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 from google.cloud.bigquery import DEFAULT_RETRY
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ..catalog import LIST, OBJECT, Resource
 from ..exceptions import ConfigurationError
+from ..extract.manifest import Manifest, current_manifests
+from ..settings import SOURCE_SECTION
+from .bigquery_lock import LOAD_LOCK, MERGE_LOCK, hold_table_lock
+from .bigquery_merge import Chain, merge_script
 from .destinations import open_client
+from .lease import Lease, patience
+from .merge import absent_rows, check_merges, requested_part
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """Environment variable that Google's client takes for the address of an emulator, `http://127.0.0.1:9050`."""
+
+STAGED_FOR = timedelta(days=1)
+"""How long a dead load's staging tables are kept."""
+
+MERGE_MINUTES = 60.0
+"""How long a task waits for the merges of others."""
 
 COLUMN_TYPES = {
     "bigint": ("INTEGER", "INT64"),
@@ -35,7 +51,7 @@ COLUMN_TYPES = {
     "text": ("STRING",),
     "timestamp": ("TIMESTAMP",),
     "date": ("DATE",),
-    "json": ("JSON", "STRING"),
+    "json": ("JSON",),
     LIST: ("a table of its own",),
     OBJECT: ("a column for each of its fields",),
 }
@@ -57,18 +73,203 @@ class Bill:
                 self.bytes = (self.bytes or 0) + billed
 
 
-class BilledBigQuery(dlt.destinations.bigquery):
-    """dlt's BigQuery destination with a bill; to dlt it is the same destination.
+class SqlClient(BigQuerySqlClient):
+    """dlt's SQL client, which adds its queries to a bill, and gives each load package staging tables of its own."""
+
+    bill: Bill
+
+    @contextmanager
+    def execute_query(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Executes a query, as dlt does."""
+        with super().execute_query(query, *args, **kwargs) as cursor:
+            try:
+                self.bill.add(getattr(cursor.native_cursor, "query_job", None))
+            except GoogleAPIError as error:  # the query itself has succeeded
+                logger.debug(f"What a query was billed is not known: {error}")
+            yield cursor
+
+    def make_qualified_table_name_path(self, table_name: str | None, *args: Any, **kwargs: Any) -> list[str]:
+        """A table's name; of a staging table while a load package is loaded: with the package's number."""
+        if table_name and self.is_staging_dataset_active:
+            table_name = f"{table_name}__{load_package_state()['load_id'].replace('.', '_')}"
+        return super().make_qualified_table_name_path(table_name, *args, **kwargs)
+
+
+class Client(BigQueryClient):
+    """dlt's job client, with what Google's own BigQuery needs beyond it.
+
+    - A load job that dlt sends again is not sent while an earlier try runs or has succeeded: its rows would be staged
+      twice.
+    - Staging tables belong to one load package. They have no partitions, are deleted after the merge, and expire if
+      the load dies. Neither a second load nor a late job of a dead one can change them.
+    - Everything that a package has staged is merged by one script when all of it is there; see `bigquery_merge`.
+    - Tables are created and merged under a lock, so parallel tasks take turns.
+    """
+
+    bill: Bill
+    folder: str
+    """Name of dlt's working folder; see `exclusive_run`."""
+    chains: dict[str, list[Chain]]
+    """Tables that are to be merged, with their child tables, by load package; the package's clients share it."""
+    maximum_bytes_billed: int | None
+    merge_wait: Callable[[], Callable[[], bool]]
+    """Makes what waits for another task's merge."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        original = self.sql_client
+        self.sql_client = SqlClient(
+            original.dataset_name,
+            original.staging_dataset_name,
+            self.config.credentials,
+            self.capabilities,
+            self.config.get_location(),
+            self.config.project_id,
+            self.config.http_timeout,
+            self.config.retry_deadline,
+        )
+        self.sql_client.bill = self.bill
+        self.sql_client._default_query.maximum_bytes_billed = self.maximum_bytes_billed
+
+    def initialize_storage(self, truncate_tables: Iterable[str] | None = None) -> None:
+        """Creates the dataset; in the staging dataset also the tables that dlt would empty."""
+        # not BigQueryClient's own, which runs a script about tables whose columns BigQuery detects; there are none
+        super(BigQueryClient, self).initialize_storage([] if self.in_staging_dataset_mode else truncate_tables or [])
+        if not self.in_staging_dataset_mode:
+            return
+        google, expires = self.sql_client.native_connection, datetime.now(UTC) + STAGED_FOR
+        for name in truncate_tables or ():
+            table: Any = self.prepare_load_table(name)
+            columns = [
+                bigquery.SchemaField(key, self.type_mapper.to_destination_type(column, table))
+                for key, column in table["columns"].items()
+            ]
+            staged = bigquery.Table(self.sql_client.make_qualified_table_name(name, quote=False), columns)
+            staged.expires = expires
+            google.create_table(staged, exists_ok=True, **self._limits)
+
+    def update_stored_schema(self, *args: Any, **kwargs: Any) -> Any:
+        """Creates tables and columns in the dataset, once for all tasks; staging tables have their columns already."""
+        return {} if self.in_staging_dataset_mode else super().update_stored_schema(*args, **kwargs)
+
+    def _execute_schema_update_sql(self, *args: Any, **kwargs: Any) -> Any:
+        with self._merge_lock():
+            return super()._execute_schema_update_sql(*args, **kwargs)
+
+    def _create_load_job(self, table: Any, file_path: str) -> bigquery.LoadJob:
+        """Starts a load job; or finds the earlier try of it that runs or has succeeded, whatever dlt knows of it."""
+        file = ParsedLoadJobFileName.parse(file_path)
+        for tries in range(file.retry_count):
+            earlier = file._replace(retry_count=tries).file_name()
+            with suppress(NotFound):
+                job = self._retrieve_load_job(earlier)
+                if not (job.done() and job.error_result):
+                    return job
+        return super()._create_load_job(table, file_path)
+
+    def create_table_chain_completed_followup_jobs(self, table_chain: Any, completed: Any = None) -> Any:
+        """Notes a table that is to be merged when everything is staged."""
+        if self.should_load_data_to_staging_dataset(table_chain[0]["name"]):
+            self.chains.setdefault(load_package_state()["load_id"], []).append(requested_part(table_chain))
+            return []
+        return super().create_table_chain_completed_followup_jobs(table_chain, completed)
+
+    def complete_load(self, load_id: str) -> None:
+        """Merges what the load package has staged, looks its keys up, and notes that it ended."""
+        manifests = current_manifests()
+        self.merge_staged(manifests, load_id)
+        check_merges(self, manifests, load_id)
+        super().complete_load(load_id)
+        self.drop_staged(load_id)
+
+    def merge_staged(self, manifests: Mapping[str, Manifest], load_id: str) -> None:
+        """Merges what a load package has staged; a failure is final, a conflict with another query is not.
+
+        Args:
+            manifests: the package's manifests by table.
+            load_id: the load package.
+        """
+        chains = self.chains.get(load_id, [])
+        script = merge_script(chains, manifests, self.sql_client, load_id)
+        staged = {chain[0]["name"] for chain in chains}
+        script += absent_rows(self, {name: one for name, one in manifests.items() if name not in staged}, load_id)
+        if script:
+            with self._merge_lock():
+                for attempt in merge_attempts():
+                    with attempt:
+                        self.sql_client.execute_many(script)
+
+    def drop_staged(self, load_id: str) -> None:
+        """Deletes the staging tables of the load package; those that cannot be deleted expire."""
+        google = self.sql_client.native_connection
+        for table in (table for chain in self.chains.pop(load_id, []) for table in chain):
+            _, staged = self.sql_client.get_qualified_table_names(table["name"], quote=False)
+            try:
+                google.delete_table(staged, not_found_ok=True, **self._limits)
+            except GoogleAPIError as error:
+                logger.warning(f"{staged} could not be deleted, and expires in a day: {error}")
+
+    @contextmanager
+    def _merge_lock(self) -> Iterator[None]:
+        table = self.sql_client.make_qualified_table_name(MERGE_LOCK, quote=False)
+        connection = bigquery.Client(
+            self.sql_client.project_id, self.config.credentials.to_native_credentials(), location=self.config.location
+        )
+        with closing(connection), hold_table_lock(connection, table, self._limits, self.merge_wait(), self.folder):
+            yield
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return request_limits(self.config)
+
+
+def merge_attempts() -> Retrying:
+    """Attempts at a merge: BigQuery cancels a transaction that conflicts with another one, and asks to try again."""
+    return Retrying(
+        retry=retry_if_exception(is_conflict),
+        wait=wait_random_exponential(multiplier=2, max=60),
+        stop=stop_after_attempt(10),
+        reraise=True,
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """True if BigQuery refused a statement only because another one was at work on the table.
+
+    There is no code for it; the words are from https://cloud.google.com/bigquery/docs/error-messages and reports.
+    """
+    return any(words in str(error) for words in ("concurrent update", "Could not serialize access"))
+
+
+def request_limits(config: Any) -> dict[str, Any]:
+    """`retry` and `timeout` of a request to BigQuery beside dlt, by dlt's configuration of the destination."""
+    return {"retry": DEFAULT_RETRY.with_deadline(config.retry_deadline), "timeout": config.http_timeout}
+
+
+class BigQuery(dlt.destinations.bigquery):
+    """dlt's BigQuery destination with this project's client; to dlt it is the same destination.
 
     Args:
         credentials: credentials; dlt's configuration where there are none.
+        task: name of one of several parallel tasks, for its lease.
+        maximum_bytes_billed: what one query may bill; a dearer one is refused before it runs.
         **settings: dlt's own settings of the destination, such as `replace_strategy`.
     """
 
     __orig_base__ = dlt.destinations.bigquery  # by whose arguments dlt knows what was given from defaults
 
-    def __init__(self, credentials: GcpServiceAccountCredentials | None, **settings: Any) -> None:
+    def __init__(
+        self,
+        credentials: GcpServiceAccountCredentials | None,
+        task: str = "",
+        maximum_bytes_billed: int | None = None,
+        **settings: Any,
+    ) -> None:
         self.bill = Bill()
+        self.maximum_bytes_billed = maximum_bytes_billed
+        self.task = task
+        self.folder = ""
+        self._chains: dict[str, list[Chain]] = {}
         super().__init__(credentials, destination_name="bigquery", **settings)  # type: ignore[arg-type]
 
     @property
@@ -78,50 +279,32 @@ class BilledBigQuery(dlt.destinations.bigquery):
 
     @property
     def client_class(self) -> type[BigQueryClient]:
-        """A client whose queries are added to the bill."""
-        bill = self.bill
-
-        class Client(BigQueryClient):
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **kwargs)
-                original = self.sql_client
-                self.sql_client = SqlClient(
-                    original.dataset_name,
-                    original.staging_dataset_name,
-                    self.config.credentials,
-                    self.capabilities,
-                    self.config.get_location(),
-                    self.config.project_id,
-                    self.config.http_timeout,
-                    self.config.retry_deadline,
-                )
-
-        class SqlClient(BigQuerySqlClient):
-            @contextmanager
-            def execute_query(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-                with super().execute_query(query, *args, **kwargs) as cursor:
-                    try:
-                        bill.add(getattr(cursor.native_cursor, "query_job", None))
-                    except GoogleAPIError as error:  # the query itself has succeeded
-                        logger.debug(f"What a query was billed is not known: {error}")
-                    yield cursor
-
-        return Client
+        """The job client, with what its instances share."""
+        shared = {
+            "bill": self.bill,
+            "chains": self._chains,
+            "folder": self.folder,
+            "maximum_bytes_billed": self.maximum_bytes_billed,
+            "merge_wait": staticmethod(lambda: patience(MERGE_MINUTES)),
+        }
+        return type("Client", (Client,), shared)
 
 
-def make_bigquery(replace_strategy: str, task: str = "") -> BilledBigQuery:
+def make_bigquery(replace_strategy: str, task: str = "") -> BigQuery:
     """Returns the destination.
 
     Args:
         replace_strategy: dlt's name of how a dictionary is replaced.
-        task: name of one of several parallel tasks, each with its own staging dataset.
+        task: name of one of several parallel tasks.
 
     Raises:
         ConfigurationError: an emulator is to be used, and no project is configured.
     """
-    staging = {"staging_dataset_name_layout": f"%s_staging_{task}"} if task else {}
     credentials = _emulator_credentials() if EMULATOR in os.environ else None
-    return BilledBigQuery(credentials, replace_strategy=replace_strategy, **staging)
+    limit: Any = dlt.config.get(f"{SOURCE_SECTION}.maximum_bytes_billed", int)
+    # dlt's default for a bucket, parquet, cannot be loaded into JSON columns
+    formats = {"preferred_staging_file_format": "jsonl"}
+    return BigQuery(credentials, task, limit, replace_strategy=replace_strategy, **formats)
 
 
 def _emulator_credentials() -> GcpServiceAccountCredentials:
@@ -157,10 +340,7 @@ class BigQueryDataset:
         self.name = client.sql_client.fully_qualified_dataset_name(quote=False)
         self.location = client.config.location
         self._google = client.sql_client.native_connection
-        self._limits = {
-            "retry": DEFAULT_RETRY.with_deadline(client.config.retry_deadline),
-            "timeout": client.config.http_timeout,
-        }
+        self._limits = request_limits(client.config)
 
     def check_location(self) -> None:
         """Checks the existing dataset's location against the configured one.
@@ -179,6 +359,22 @@ class BigQueryDataset:
                 f"{found.location}, for good. Set it to {found.location}, or delete the dataset."
             )
 
+    def check_expirations(self) -> None:
+        """Checks that nothing in the dataset expires unless a setting of this project says so.
+
+        Raises:
+            ConfigurationError: the dataset has a default expiration, as all have in a project without billing.
+        """
+        found = self._get("get_dataset")
+        milliseconds = found and (found.default_table_expiration_ms or found.default_partition_expiration_ms)
+        if milliseconds:
+            raise ConfigurationError(
+                f"The dataset {self.name} lets what is loaded expire after {milliseconds / 86_400_000:.0f} days. In a "
+                "project without billing (the BigQuery sandbox) that cannot be changed, and BigQuery refuses to merge: "
+                "enable billing first. Then: bq update --default_table_expiration 0 --default_partition_expiration 0 "
+                f"{self.name.replace('.', ':')}"
+            )
+
     def checked_columns(self, resource: Resource) -> list[str] | None:
         """Returns the columns of a resource's existing table; None if there is none.
 
@@ -188,9 +384,17 @@ class BigQueryDataset:
         table = self._get("get_table", f".{resource.name}")
         if table is None:
             return None
+        if table.expires:
+            raise ConfigurationError(
+                f"The table {self.name}.{resource.name} expires on {table.expires:%Y-%m-%d}: it was created in a "
+                "project without billing, or in a dataset with a default expiration. Keep it: bq update --expiration 0 "
+                f"{self.name.replace('.', ':')}.{resource.name}, and likewise the others; or load into another dataset."
+            )
         declared = {**resource.fields, **resource.computed}
         for column in table.schema:
             types = COLUMN_TYPES[declared[column.name].type] if column.name in declared else (column.field_type,)
+            if EMULATOR in os.environ and types == COLUMN_TYPES["json"]:
+                types = (*types, "STRING")  # as bqemulator 1.4 names it
             if column.field_type not in types or column.mode == "REPEATED":
                 raise ConfigurationError(
                     f"The table {self.name}.{resource.name} has another shape: {column.name} is {column.mode} "
@@ -211,3 +415,29 @@ def open_dataset(destination: Destination[Any, Any], dataset_name: str) -> Itera
     """Connects to a dataset for metadata requests."""
     with open_client(destination, dataset_name) as client:
         yield BigQueryDataset(client)
+
+
+@contextmanager
+def hold_load_lock(destination: BigQuery, dataset_name: str, wait: Callable[[], bool], folder: str) -> Iterator[Lease]:
+    """Holds the lock on a dataset for a load, or for one of several parallel tasks; creates the dataset.
+
+    Raises:
+        BusyError: another load holds it.
+        ConfigurationError: what is loaded would expire.
+    """
+    destination.folder = folder
+    with open_client(destination, dataset_name) as client:
+        dataset, exists = BigQueryDataset(client), client.is_storage_initialized()
+        if not exists:
+            client.sql_client.create_dataset()
+        try:
+            dataset.check_expirations()
+        except ConfigurationError:
+            if not exists:
+                client.sql_client.drop_dataset()
+            raise
+        name = "_".join(filter(None, (LOAD_LOCK, destination.task)))
+        table = client.sql_client.make_qualified_table_name(name, quote=False)
+        google = client.sql_client.native_connection
+        with hold_table_lock(google, table, request_limits(client.config), wait, folder) as check:
+            yield check

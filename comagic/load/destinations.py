@@ -42,7 +42,7 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
     Args:
         name: name of a dlt destination.
         database: DuckDB file, relative to the current folder, which is used whatever the configuration says.
-        task: name of one of several parallel tasks, each with its own staging dataset, `_staging_0`.
+        task: name of one of several parallel tasks, each with its own lease.
     """
     configured: Any = None if database else dlt.config.get("destination_type")
     chosen = str(name or configured or "duckdb")

@@ -1,15 +1,17 @@
 """How fresh the destination is, read from the destination itself, so that any machine can check it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dlt
+from dlt import Schema
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from ..catalog import resources
+from ..catalog import PARTITION_DATE, Resource, resources
 from ..extract.load_windows import TABLE
+from ..extract.schema import USER_ID
 from .destinations import AnyDestination, is_missing_file
 
 FRESHNESS = """
@@ -36,6 +38,8 @@ incremental AS (
 SELECT
     latest.resource,
     latest.user_id,
+    counted.row_count,
+    counted.doubled,
     latest.period_end,
     latest.loaded_up_to,
     latest.rows_announced - latest.rows_received AS missing,
@@ -45,6 +49,8 @@ SELECT
 FROM latest
 LEFT JOIN incremental
     ON incremental.resource = latest.resource AND COALESCE(incremental.user_id, -1) = COALESCE(latest.user_id, -1)
+LEFT JOIN ({counts}) AS counted
+    ON counted.resource = latest.resource AND COALESCE(counted.user_id, -1) = COALESCE(latest.user_id, -1)
 WHERE latest.nth = 1
 ORDER BY latest.resource, latest.user_id
 """
@@ -53,6 +59,14 @@ ORDER BY latest.resource, latest.user_id
 Only load packages that ended count: `load_windows` is committed before the merge. Windows that a run with a wrong clock
 read in the future count only if there are no others.
 """
+
+
+COUNT = """
+SELECT '{resource}' AS resource, {client} AS user_id, COUNT(*) AS row_count, {doubled} AS doubled FROM {table}{group}
+"""
+NO_COUNT = "SELECT '' AS resource, CAST(NULL AS BIGINT) AS user_id, 0 AS row_count, 0 AS doubled"
+RECENT_DAYS = 31
+"""Days in which keys are looked for that occur twice; those of all days would make a status dearer each year."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ class Freshness:
         is_complete: whether the last run reached the end of its period, at every site.
         missing: rows of the last window that were announced and not received.
         rejected: rows of the last window that were rejected.
+        doubled: rows of a report too many in the last 31 days: with a key that another row has, too.
     """
 
     resource: str
@@ -78,6 +93,7 @@ class Freshness:
     is_complete: bool
     missing: int
     rejected: int
+    doubled: int
 
     @property
     def age(self) -> timedelta | None:
@@ -85,37 +101,58 @@ class Freshness:
         return datetime.now(UTC) - self.loaded_up_to if self.loaded_up_to else None
 
 
-def read_freshness(destination: AnyDestination, dataset_name: str) -> list[Freshness]:
-    """Reads how fresh each resource is that was ever loaded; none if nothing was.
+def read_freshness(destination: AnyDestination, dataset_name: str, schema: Schema | None) -> list[Freshness]:
+    """Reads how fresh each resource is that was ever loaded, in one query; none if nothing was.
 
     Args:
         destination: the destination.
         dataset_name: the dataset.
+        schema: dlt's schema as the last load stored it in the destination; None if nothing was loaded.
     """
-    if is_missing_file(destination, dataset_name):
+    if schema is None or is_missing_file(destination, dataset_name):
         return []
     with dlt.dataset(destination, dataset_name).sql_client as client:
-        tables = {"load_windows": TABLE, "loads": "_dlt_loads"}
-        names = {name: client.make_qualified_table_name(table) for name, table in tables.items()}
+        loaded = [name for name in schema.data_table_names(seen_data_only=True) if name in resources()]
+        counts = [_count(client, resources()[name], schema.tables[name]["columns"]) for name in loaded]
+        query = FRESHNESS.format(
+            load_windows=client.make_qualified_table_name(TABLE),
+            loads=client.make_qualified_table_name(schema.loads_table_name),
+            counts=" UNION ALL ".join(counts or [NO_COUNT]),
+        )
         try:
-            found = client.execute_sql(FRESHNESS.format(**names)) or []
+            found = client.execute_sql(query) or []
         except DestinationUndefinedEntity:
             return []
-        return [_freshness(row, _count_rows(client, row[0], row[1])) for row in found if row[0] in resources()]
+    return [_freshness(row) for row in found if row[0] in resources()]
 
 
-def _freshness(row: Sequence[Any], rows: int) -> Freshness:
-    resource, user_id, period_end, last_up_to, missing, rejected, read_at, loaded_up_to = row
+def _freshness(row: Sequence[Any]) -> Freshness:
+    resource, user_id, rows, doubled, period_end, last_up_to, missing, rejected, read_at, loaded_up_to = row
     is_complete = last_up_to >= period_end
-    return Freshness(resource, user_id, loaded_up_to, rows, read_at, is_complete, missing, rejected or 0)
+    return Freshness(
+        resource,
+        user_id,
+        loaded_up_to,
+        rows=rows or 0,
+        last_read_at=read_at,
+        is_complete=is_complete,
+        missing=missing,
+        rejected=rejected or 0,
+        doubled=int(doubled or 0),
+    )
 
 
-def _count_rows(client: Any, resource: str, user_id: int | None) -> int:
-    """Rows of a resource's table, whose name is the catalog's; none if there is no table yet."""
-    table = client.make_qualified_table_name(resource)
-    where, values = ("", []) if user_id is None else (" WHERE user_id = %s", [user_id])
-    try:
-        ((rows,),) = client.execute_sql(f"SELECT COUNT(*) FROM {table}{where}", *values) or [(0,)]  # noqa: S608
-    except DestinationUndefinedEntity:
-        return 0
-    return int(rows)
+def _count(client: Any, resource: Resource, columns: Collection[str]) -> str:
+    """The query for a table's rows, by client of an agency."""
+    has_clients = USER_ID.name in columns and not resource.is_agency_level
+    doubled, key = "0", resource.primary_key
+    if PARTITION_DATE in columns:
+        day = f"CASE WHEN {PARTITION_DATE} >= DATE '{datetime.now(UTC) - timedelta(days=RECENT_DAYS):%Y-%m-%d}' THEN"
+        doubled = f"COUNT({day} {key} END) - COUNT(DISTINCT {day} {key} END)"
+    return COUNT.format(
+        resource=resource.name,
+        client=USER_ID.name if has_clients else "CAST(NULL AS BIGINT)",
+        doubled=doubled,
+        table=client.make_qualified_table_name(resource.name),
+        group=f" GROUP BY {USER_ID.name}" if has_clients else "",
+    )

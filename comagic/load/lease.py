@@ -7,6 +7,7 @@ first has staged, and the first would merge nothing and report success. A lease 
 | --- | --- |
 | DuckDB | a lock of the operating system on `<file>.lock`, beside the database |
 | PostgreSQL | a session's advisory lock, in a connection of its own; its `application_name` says who holds it |
+| BigQuery | the description of a table, `load_lock`, patched with `If-Match`; see `bigquery_lock` |
 | others | none: start one load at a time |
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..exceptions import BusyError, LeaseLostError
-from .destinations import DUCKDB, POSTGRES, AnyDestination, duckdb_file, open_client
+from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, duckdb_file, open_client
 
 SECONDS_BETWEEN_ATTEMPTS = 5.0
 
@@ -31,14 +32,17 @@ Lease = Callable[[], None]
 
 
 def hold_dataset(
-    destination: AnyDestination, dataset_name: str, wait: Callable[[], bool]
+    destination: AnyDestination, dataset_name: str, wait: Callable[[], bool], folder: str = ""
 ) -> AbstractContextManager[Lease]:
     """Holds the lease on a dataset while its `with` block lasts; it ends with the process, however that ends.
+
+    In BigQuery it outlives a process that is killed: by ten minutes, or until the next load from the same folder.
 
     Args:
         destination: the destination.
         dataset_name: the dataset.
         wait: called when another load holds it: waits a moment, and returns whether to try again.
+        folder: name of dlt's working folder; see `exclusive_run`.
 
     Raises:
         BusyError: another load holds it; the text names the holder.
@@ -46,6 +50,10 @@ def hold_dataset(
     if destination.destination_type == DUCKDB:
         file = duckdb_file(destination, dataset_name)
         return hold_file(file.with_name(f"{file.name}.lock"), wait) if file else nullcontext(_is_held)
+    if destination.destination_type == BIGQUERY:
+        from .bigquery import hold_load_lock  # Google's client takes its time to import
+
+        return hold_load_lock(destination, dataset_name, wait, folder)  # type: ignore[arg-type]
     if destination.destination_type == POSTGRES:
         return _hold_advisory_lock(destination, dataset_name, wait)
     return nullcontext(_is_held)

@@ -1,42 +1,46 @@
-"""What a load adds to dlt's merges, in any destination: no merge without the lease, and each staged key is looked up.
+"""What a load adds to dlt's merges, in any destination, by dlt's own job client in a subclass.
 
-Both are done by dlt's own job client, in a subclass: before a table's merge starts, and before dlt notes that the load
-package ended. A package that fails here does not count: not in `status`, and its cursor is not restored.
+- No merge without the lease on the dataset.
+- What was not requested stays as it is in the destination.
+- What was read whole and did not come is deleted.
+- Each staged key is looked up before dlt notes that the load package ended. A package that fails here does not count:
+  not in `status`, and its cursor is not restored.
+
+In BigQuery nothing is merged before everything is staged; see `bigquery_merge`.
 """
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pyarrow
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from ..catalog import PARTITION_DATE
 from ..exceptions import MergeError
-from ..extract.load_windows import TABLE as LOAD_WINDOWS
+from ..extract.manifest import Manifest, current_manifests
+from .bounds import in_days_of, in_scopes, near_days
 from .destinations import AnyDestination
 from .lease import Lease
 
-STAGED_DAYS = "SELECT MIN(partition_date), MAX(partition_date) FROM {staged}"
-
 STAGED_KEYS = """
-WITH staged AS (
-    SELECT {keys}, COUNT(*) AS copies FROM {staged} WHERE _dlt_load_id = '{load_id}' GROUP BY {keys}
-),
-found AS (
-    SELECT {staged_keys}, MAX(staged.copies) AS copies, COUNT(loaded._dlt_id) AS matches
-    FROM staged LEFT JOIN {loaded} AS loaded ON {same_key}{bounds}
-    GROUP BY {staged_keys}
-)
 SELECT
-    COALESCE(SUM(copies), 0),
-    COALESCE(SUM(CASE WHEN matches = 0 THEN 1 ELSE 0 END), 0),
-    COALESCE(SUM(CASE WHEN matches > 1 THEN 1 ELSE 0 END), 0),
-    (SELECT COALESCE(SUM(rows_loaded), 0) FROM {load_windows} WHERE resource = '{table}' AND _dlt_load_id = '{load_id}')
-FROM found
+    '{table}' AS resource,
+    COALESCE(SUM(copies), 0) AS copies,
+    COALESCE(SUM(CASE WHEN matches = 0 THEN 1 ELSE 0 END), 0) AS missing,
+    COALESCE(SUM(CASE WHEN matches > 1 THEN 1 ELSE 0 END), 0) AS doubled
+FROM (
+    SELECT {staged_keys}, MAX(staged.copies) AS copies, COUNT(loaded._dlt_id) AS matches
+    FROM (
+        SELECT {keys}, COUNT(*) AS copies FROM {staged} WHERE _dlt_load_id = '{load_id}' GROUP BY {keys}
+    ) AS staged
+    LEFT JOIN {loaded} AS loaded ON {same_key}{bounds}
+    GROUP BY {staged_keys}
+) AS found
 """
-"""Rows staged, keys missing in the table, keys there more than once, rows handed to dlt."""
+"""Rows staged, keys missing in the table, keys there more than once."""
 
 
 def guard_merges(destination: AnyDestination, lease: Lease) -> None:
@@ -55,12 +59,14 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
         def create_table_chain_completed_followup_jobs(self, table_chain: Any, *args: Any, **kwargs: Any) -> Any:
             lease()
             release_memory()
-            return super().create_table_chain_completed_followup_jobs(table_chain, *args, **kwargs)
+            return super().create_table_chain_completed_followup_jobs(requested_part(table_chain), *args, **kwargs)
 
         def complete_load(self, load_id: str) -> None:
             lease()
-            for table in _merged_tables(self, load_id):
-                check_merge(self, table, load_id)
+            if not hasattr(self, "merge_staged"):  # dlt has merged the tables, each when its rows were staged
+                manifests = current_manifests()
+                delete_absent(self, manifests, load_id)
+                check_merges(self, manifests, load_id)
             super().complete_load(load_id)
 
     class Guarded(kind):  # type: ignore[misc]
@@ -78,59 +84,103 @@ def release_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _merged_tables(client: Any, load_id: str) -> list[str]:
-    """Root tables that the load package merged."""
-    windows = client.sql_client.make_qualified_table_name(LOAD_WINDOWS)
-    try:
-        rows = client.sql_client.execute_sql(
-            f"SELECT DISTINCT resource FROM {windows} WHERE _dlt_load_id = '{load_id}' AND rows_loaded > 0"  # noqa: S608
-        )
-    except DestinationUndefinedEntity:  # nothing was read yet
-        return []
-    tables = client.schema.tables
-    return [name for (name,) in rows if tables.get(name, {}).get("write_disposition") == "merge"]
+def requested_part(table_chain: Any) -> Any:
+    """A table and its child tables without what the load did not request, where rows are merged one by one.
+
+    A dictionary, and a report of which whole days are replaced, have what was read last.
+    """
+    root, *children = table_chain
+    manifest = current_manifests().get(root["name"])
+    if manifest is None or root.get("x-merge-strategy") != "upsert":
+        return table_chain
+    left = manifest.not_requested
+    columns = {name: column for name, column in root["columns"].items() if name not in left}
+    lists = {f"{root['name']}__{name}" for name in left}
+    return [{**root, "columns": columns}, *(child for child in children if child["name"] not in lists)]
 
 
-def check_merge(client: Any, table: str, load_id: str) -> None:
-    """Looks up every staged key of a table: it has to be there once.
+def delete_absent(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> None:
+    """Deletes rows that did not come although all that there is was read; see `absent_rows`."""
+    statements = absent_rows(client, manifests, load_id)
+    if statements:
+        with client.sql_client.begin_transaction() if client.capabilities.supports_transactions else nullcontext():
+            for statement in statements:
+                client.sql_client.execute_sql(statement)
 
-    dlt keeps staged rows until the next load. They are counted, too: as many as were read have to have been staged.
+
+def absent_rows(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> list[str]:
+    """The statements that delete rows which did not come although all that there is was read.
+
+    They are of an earlier load package. Their lists go first, which are found by them.
 
     Args:
         client: dlt's job client, connected.
-        table: name of the table.
+        manifests: the load package's manifests by table.
+        load_id: the load package.
+    """
+    sql, tables = client.sql_client, client.schema.data_table_names(seen_data_only=True)
+    statements = []
+    for table, manifest in manifests.items():
+        if not manifest.scopes or table not in tables:
+            continue
+        name, days = sql.make_qualified_table_name(table), in_days_of(manifest.scopes)
+        absent = f"{in_scopes(manifest.scopes)} AND _dlt_load_id <> '{load_id}'"
+        parents = f"_dlt_root_id IN (SELECT _dlt_id FROM {name} WHERE {absent})"  # noqa: S608
+        for child in tables:
+            if client.schema.tables[child].get("parent") == table:
+                bounds = f"{days} AND " if days and PARTITION_DATE in client.schema.tables[child]["columns"] else ""
+                statements.append(f"DELETE FROM {sql.make_qualified_table_name(child)} WHERE {bounds}{parents}")  # noqa: S608
+        statements.append(f"DELETE FROM {name} WHERE {absent}")  # noqa: S608
+    return statements
+
+
+def check_merges(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> None:
+    """Looks up every staged key of the merged tables, in one query: it has to be there once.
+
+    Staged rows are there until the next load. They are counted, too: as many as were read have to have been staged.
+
+    Args:
+        client: dlt's job client, connected.
+        manifests: the load package's manifests by table.
         load_id: the load package.
 
     Raises:
         MergeError: a key is missing or there more than once, or rows were not staged.
     """
-    sql = client.sql_client
-    columns = client.schema.tables[table]["columns"]
+    tables = client.schema.tables
+    merged = [
+        name
+        for name, manifest in manifests.items()
+        if manifest.rows and tables.get(name, {}).get("write_disposition") == "merge"
+    ]
+    if not merged:
+        return
+    query = "UNION ALL".join(_staged_keys(client, name, manifests[name], load_id) for name in merged)
+    for table, *counts in client.sql_client.execute_sql(query):
+        copies, missing, doubled = (int(value) for value in counts)
+        problems = [f"{missing:,} of their keys are missing"] * bool(missing)
+        problems += [f"{doubled:,} of their keys are there more than once"] * bool(doubled)
+        read = manifests[table].rows
+        problems += [f"{read:,} rows were read and {copies:,} staged"] * (copies < read)
+        if problems:
+            raise MergeError(
+                f"The merge into {table} is wrong: {', '.join(problems)}. Did another program change the dataset or "
+                "its staging dataset? The next load reads these rows again."
+            )
+
+
+def _staged_keys(client: Any, table: str, manifest: Manifest, load_id: str) -> str:
+    sql, columns = client.sql_client, client.schema.tables[table]["columns"]
     keys = [sql.escape_column_name(name) for name, column in columns.items() if column.get("primary_key")]
-    with sql.with_staging_dataset():
-        staged = sql.make_qualified_table_name(table)
-    bounds = ""
-    if "partition_date" in columns:
-        first, last = sql.execute_sql(STAGED_DAYS.format(staged=staged))[0]
-        if first:
-            bounds = f" AND loaded.partition_date BETWEEN DATE '{first}' AND DATE '{last}'"
-    query = STAGED_KEYS.format(
+    loaded, staged = sql.get_qualified_table_names(table)
+    bounds = near_days(manifest.days, "loaded.") if PARTITION_DATE in columns else ""
+    return STAGED_KEYS.format(
+        table=table,
         keys=", ".join(keys),
         staged_keys=", ".join(f"staged.{key}" for key in keys),
         same_key=" AND ".join(f"loaded.{key} = staged.{key}" for key in keys),
         staged=staged,
-        loaded=sql.make_qualified_table_name(table),
-        load_windows=sql.make_qualified_table_name(LOAD_WINDOWS),
-        bounds=bounds,
-        table=table,
+        loaded=loaded,
+        bounds=f" AND {bounds}" if bounds else "",
         load_id=load_id,
     )
-    count, missing, doubled, read = (int(value) for value in sql.execute_sql(query)[0])
-    problems = [f"{missing:,} of their keys are missing"] * bool(missing)
-    problems += [f"{doubled:,} of their keys are there more than once"] * bool(doubled)
-    problems += [f"{read:,} rows were read and {count:,} staged"] * (count != read)
-    if problems:
-        raise MergeError(
-            f"The merge into {table} is wrong: {', '.join(problems)}. Did another program change the dataset or its "
-            "staging dataset? The next load reads these rows again."
-        )

@@ -6,7 +6,7 @@ from functools import cache
 from dlt import Pipeline
 from dlt.common.pipeline import LoadInfo
 
-from ..catalog import LIST, resources
+from ..catalog import LIST, PARTITION_DATE, resources
 from ..extract.load_windows import TABLE as LOAD_WINDOWS
 from ..extract.schema import USER_ID, flatten
 from ..extract.transform import VARIANT
@@ -57,5 +57,5 @@ def _known_columns() -> dict[str, list[str]]:
         ]
         for name, field in resource.fields.items():
             if field.type == LIST:
-                known[f"{resource.name}__{name}"] = [*field.children, "value"]
+                known[f"{resource.name}__{name}"] = [*field.children, "value", PARTITION_DATE]
     return known

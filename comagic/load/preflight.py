@@ -15,7 +15,7 @@ def check_destination(destination: AnyDestination, dataset_name: str) -> None:
     """Checks that BigQuery responds, accepts the credentials, and has the dataset where it is configured.
 
     Raises:
-        ConfigurationError: the dataset is in another location than the configured one.
+        ConfigurationError: the dataset is in another location than the configured one, or what is in it expires.
         GoogleAPIError: BigQuery's own error, within `destination.bigquery.retry_deadline` (60 seconds).
     """
     if destination.destination_type == BIGQUERY:
@@ -23,6 +23,7 @@ def check_destination(destination: AnyDestination, dataset_name: str) -> None:
 
         with open_dataset(destination, dataset_name) as dataset:
             dataset.check_location()
+            dataset.check_expirations()
 
 
 def check_tables(

@@ -7,10 +7,10 @@ from typing import Any
 from dlt import Pipeline, Schema
 from dlt.common.schema.utils import get_root_table, get_write_disposition
 
-from ..catalog import reports
+from ..catalog import dictionaries, reports
 from ..extract.resources import SOURCE_NAME
 from ..extract.windows import API_TIME
-from .destinations import open_client
+from .destinations import BIGQUERY, open_client
 from .workdir import reset
 
 
@@ -38,20 +38,21 @@ def restore_missing(
         missing = _missing(client, [*created, *schema.dlt_table_names()])
         staged = [name for name in created if get_write_disposition(schema.tables, name) != "append"]
         with client.with_staging_dataset():
-            staging = _missing(client, staged) if client.is_storage_initialized() else {}
+            keeps_tables = pipeline.destination.destination_type != BIGQUERY
+            staging = _missing(client, staged) if keeps_tables and client.is_storage_initialized() else {}
             if staging:
                 client.update_stored_schema(only_tables=list(staging), force=True)
     if not missing:
         return []
     whole = [name for name, columns in missing.items() if not columns and name in reports()]
-    _forget(pipeline, whole)
+    roots = {name: str(get_root_table(schema.tables, name)["name"]) for name in missing}
+    _forget(pipeline, {*whole, *(root for root in roots.values() if root in dictionaries())})
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
         client.update_stored_schema(only_tables=list(missing), force=True)
     listed = ", ".join(f"{name} ({', '.join(columns)})" if columns else name for name, columns in missing.items())
     report(f"The dataset {pipeline.dataset_name} lacked {listed}: created again.")
     if whole:
         report(f"{', '.join(whole)}: read again from the beginning.")
-    roots = {name: get_root_table(schema.tables, name)["name"] for name in missing}
     return [
         f"{name}: values that were dropped by hand are empty. Load them again: load --since {start:{API_TIME}} "
         f"--resource {root}."
@@ -72,7 +73,7 @@ def _missing(client: Any, names: Collection[str]) -> dict[str, list[str]]:
 
 
 def _forget(pipeline: Pipeline, tables: Collection[str]) -> None:
-    """Drops the cursors of reports, of all clients, in the destination too."""
+    """Drops the states of reports and dictionaries (cursors, hashes), of all clients, in the destination too."""
     if not tables:
         return
     reset(pipeline)  # a package that an interrupted run left goes on where the dropped rows ended

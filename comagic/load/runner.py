@@ -2,10 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import dlt
@@ -16,10 +16,10 @@ from ..api.client import DataApiClient
 from ..catalog import Dictionary, Report, Resource, resources
 from ..exceptions import CONCERNS_ALL, ComagicError, IncompleteError
 from ..extract.context import Context, list_clients, resources_for_client
+from ..extract.dictionary import CONTENT_KEY, READ_AT_KEY, ReadDictionary, read_whole
 from ..extract.period import expected_windows
 from ..extract.progress import Progress
-from ..extract.reader import DictionaryResult
-from ..extract.resources import SOURCE_NAME, make_source, read_whole
+from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
 from .destinations import limit_memory
@@ -33,6 +33,8 @@ from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 PIPELINE = "comagic"
 """Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 DELETE_COMPLETED = "load.delete_completed_jobs"
 """dlt's setting."""
@@ -82,6 +84,8 @@ class Load:
     billed_bytes: int | None = field(default=None, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
     _wait: Callable[[], bool] = field(init=False)
+    _folder: str = field(default="", init=False)
+    _stored: Schema | None = field(default=None, init=False)
 
     def sources(self, pipeline: Pipeline) -> Iterator[DltSource]:
         """Yields the sources to run, a load package each; a sync resumes where its last package ended.
@@ -103,9 +107,10 @@ class Load:
             dlt.config[DELETE_COMPLETED] = True  # or dlt keeps a copy of all rows in its working folder
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
-        lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait)
+        lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)
         guard_merges(pipeline.destination, self._stack.enter_context(lease))
-        stored = stored_schema(pipeline.destination, pipeline.dataset_name)
+        dlt.config["extract.next_item_mode"] = "fifo"  # one resource after another, in the order of `_sources`
+        stored = self._stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
@@ -121,10 +126,9 @@ class Load:
             for user_id in clients
         ]
         self._expect(pipeline, parts)
-        for context, own in parts:
-            for source in self._client_sources(context, own):
-                yield source
-                self._add_package(pipeline)
+        for source in self._sources(pipeline, parts):
+            yield source
+            self._add_package(pipeline)
         self.seconds = time.monotonic() - started
         bill: Any = getattr(pipeline.destination, "bill", None)
         self.billed_bytes = bill.bytes if bill else None
@@ -169,30 +173,63 @@ class Load:
             }
         )
 
-    def _client_sources(self, context: Context, chosen: Sequence[Resource]) -> Iterator[DltSource]:
-        """The sources of one account or client: packages for each report, then one for all dictionaries."""
-        for report in chosen:
-            if isinstance(report, Report):
-                name = context.name(report)
-                while not (self.progress.is_complete(name) or self.progress.is_stopped(name)):
-                    yield make_source(context, [report]).with_resources(name)
-        results: dict[str, DictionaryResult] = {}
-        readable: list[Resource] = []
-        for dictionary in chosen:
-            if isinstance(dictionary, Dictionary) and not self.progress.is_stopped(context.name(dictionary)):
-                result = self._read(dictionary, context)
-                if result is not None:
-                    results[context.name(dictionary)] = result
-                    readable.append(dictionary)
-        if results:
-            yield make_source(context, readable, results).with_resources(*results)
+    def _sources(self, pipeline: Pipeline, parts: Sequence[Part]) -> Iterator[DltSource]:
+        """A source for each load package: of all reports, then of all dictionaries, or the other way round.
 
-    def _read(self, dictionary: Dictionary, context: Context) -> DictionaryResult | None:
+        What was read longest ago comes first, so that a run with a time limit does not leave out the same each night.
+        """
+        state = pipeline.state.get("sources", {}).get(SOURCE_NAME, {}).get("resources", {})
+
+        def last_read(one: tuple[Context, Resource]) -> datetime:
+            read_at: datetime = state.get(one[0].name(one[1]), {}).get(READ_AT_KEY) or NEVER
+            return read_at
+
+        chosen = sorted(((context, resource) for context, own in parts for resource in own), key=last_read)
+        reports = [one for one in chosen if isinstance(one[1], Report)]
+        dictionaries = [one for one in chosen if isinstance(one[1], Dictionary)]
+        if dictionaries and (not reports or last_read(dictionaries[0]) < last_read(reports[0])):
+            yield from self._dictionary_source(dictionaries, state)
+            yield from self._report_sources(reports)
+        else:
+            yield from self._report_sources(reports)
+            yield from self._dictionary_source(dictionaries, state)
+
+    def _report_sources(self, reports: Sequence[tuple[Context, Resource]]) -> Iterator[DltSource]:
+        """Packages with a share for each report that is not complete, until all are."""
+        while left := [one for one in reports if not self._is_finished(*one)]:
+            # what the last package had no room for comes first
+            left.sort(key=lambda one: one[0].name(one[1]) in self.progress.syncs)
+            share = -(-self.settings.load_package_rows // len(left))
+            parts = [(replace(context, package_share=share), [report]) for context, report in left]
+            yield make_source(parts).with_resources(*(context.name(report) for context, report in left))
+
+    def _dictionary_source(
+        self, dictionaries: Sequence[tuple[Context, Resource]], state: Mapping[str, Any]
+    ) -> Iterator[DltSource]:
+        """One package of all dictionaries that could be read."""
+        read: dict[str, ReadDictionary] = {}
+        for context, dictionary in dictionaries:
+            name = context.name(dictionary)
+            if isinstance(dictionary, Dictionary) and not self.progress.is_stopped(name):
+                found = self._read(dictionary, context)
+                if found is not None:
+                    same = found.content == state.get(name, {}).get(CONTENT_KEY)
+                    read[name] = replace(found, has_changed=not same)
+        if read:
+            changed = [one for one in read.values() if one.has_changed]
+            source = make_source([(one.context, [one.dictionary]) for one in changed], read)
+            yield source.with_resources(*source.resources)
+
+    def _is_finished(self, context: Context, resource: Resource) -> bool:
+        name = context.name(resource)
+        return self.progress.is_complete(name) or self.progress.is_stopped(name)
+
+    def _read(self, dictionary: Dictionary, context: Context) -> ReadDictionary | None:
         """A dictionary; None if it cannot be read whole, so that its table stays as it was."""
         name, sync = context.name(dictionary), context.new_sync(dictionary)
         self.progress.plan(name, sync)
         try:
-            return read_whole(dictionary, context)
+            return read_whole(dictionary, context, self._stored)
         except ComagicError as error:
             self.progress.fail(name, error, sync)
             return None
@@ -210,7 +247,8 @@ class Load:
 
     def __enter__(self) -> "Load":
         self._wait = patience(self.wait_minutes)
-        self._stack.enter_context(exclusive_run(self.pipeline_name, self._wait, self.progress.report))
+        running = exclusive_run(self.pipeline_name, self._wait, self.progress.report)
+        self._folder = self._stack.enter_context(running)
         return self
 
     def __exit__(self, *_: object) -> None:

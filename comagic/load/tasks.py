@@ -1,4 +1,4 @@
-"""Parallel tasks: each loads its share of one period, with a state and a staging dataset of its own."""
+"""Parallel tasks: each loads its share of one period, with a state, a lease and staging tables of its own."""
 
 import dlt
 

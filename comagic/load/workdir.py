@@ -1,6 +1,7 @@
 """dlt's working folder of a pipeline: one run at a time, one project's state, and what interrupted runs left there."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ PRIVATE = 0o700
 
 
 @contextmanager
-def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable[[str], None]) -> Iterator[None]:
+def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable[[str], None]) -> Iterator[str]:
     """Keeps other runs of a pipeline out of its working folder while its `with` block lasts; repairs the folder first.
 
     Two at once would mix their load packages. The lock is on a file beside the folder. The folder is a copy of what the
@@ -36,6 +37,9 @@ def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable
         pipeline_name: the pipeline's name; it is opened after the lock is held.
         wait: see `hold_dataset`.
         report: takes a message for the user.
+
+    Yields:
+        A random name of the folder. A process that used the folder under this name before has ended.
 
     Raises:
         BusyError: another process holds the lock.
@@ -48,7 +52,10 @@ def exclusive_run(pipeline_name: str, wait: Callable[[], bool], report: Callable
             shutil.rmtree(folder)
         if folder.exists():
             folder.chmod(PRIVATE)
-        yield
+        name = folder.with_name(f"{pipeline_name}.id")
+        if not name.exists():
+            name.write_text(uuid.uuid4().hex)
+        yield name.read_text()
 
 
 def _is_readable(folder: Path) -> bool:

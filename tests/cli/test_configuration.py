@@ -36,7 +36,8 @@ def test_fields_in_the_environment_may_be_a_list_or_text(
     result = command(**access_to(serve(recent_account(1)), SOURCES__COMAGIC__FIELDS=fields))
     assert result.code == 0, result.err
     columns = Warehouse(place).query("SELECT column_name FROM information_schema.columns WHERE table_name = 'calls'")
-    assert {name for (name,) in columns} == {"id", "start_time", "is_lost", "partition_date", "_dlt_id", "_dlt_load_id"}
+    own = {"partition_date", "row_hash", "_dlt_id", "_dlt_load_id"}
+    assert {name for (name,) in columns} == {"id", "start_time", "is_lost", *own}
 
 
 def test_bare_variables_are_ignored(command: Command, serve: Serve) -> None:

@@ -1,5 +1,57 @@
-MERGE INTO `project`.`comagic`.`calls` d USING `project`.`comagic_staging`.`calls` s ON d.`id` = s.`id`
-    WHEN MATCHED AND ((s.`start_time` IS DISTINCT FROM d.`start_time`) OR (s.`finish_time` IS DISTINCT FROM d.`finish_time`) OR (s.`finish_reason` IS DISTINCT FROM d.`finish_reason`) OR (s.`direction` IS DISTINCT FROM d.`direction`) OR (s.`cpn_region_name` IS DISTINCT FROM d.`cpn_region_name`) OR (s.`source` IS DISTINCT FROM d.`source`) OR (s.`is_lost` IS DISTINCT FROM d.`is_lost`) OR (s.`communication_number` IS DISTINCT FROM d.`communication_number`) OR (s.`contact_phone_number` IS DISTINCT FROM d.`contact_phone_number`) OR (s.`wait_duration` IS DISTINCT FROM d.`wait_duration`) OR (s.`total_wait_duration` IS DISTINCT FROM d.`total_wait_duration`) OR (s.`lost_call_processing_duration` IS DISTINCT FROM d.`lost_call_processing_duration`) OR (s.`talk_duration` IS DISTINCT FROM d.`talk_duration`) OR (s.`clean_talk_duration` IS DISTINCT FROM d.`clean_talk_duration`) OR (s.`total_duration` IS DISTINCT FROM d.`total_duration`) OR (s.`virtual_phone_number` IS DISTINCT FROM d.`virtual_phone_number`) OR (s.`ua_client_id` IS DISTINCT FROM d.`ua_client_id`) OR (s.`ym_client_id` IS DISTINCT FROM d.`ym_client_id`) OR (s.`sale_date` IS DISTINCT FROM d.`sale_date`) OR (s.`sale_cost` IS DISTINCT FROM d.`sale_cost`) OR (s.`search_query` IS DISTINCT FROM d.`search_query`) OR (s.`entrance_page` IS DISTINCT FROM d.`entrance_page`) OR (s.`gclid` IS DISTINCT FROM d.`gclid`) OR (s.`yclid` IS DISTINCT FROM d.`yclid`) OR (s.`channel` IS DISTINCT FROM d.`channel`) OR (s.`last_answered_employee_full_name` IS DISTINCT FROM d.`last_answered_employee_full_name`) OR (s.`site_domain_name` IS DISTINCT FROM d.`site_domain_name`) OR (s.`site_id` IS DISTINCT FROM d.`site_id`) OR (s.`campaign_name` IS DISTINCT FROM d.`campaign_name`) OR (s.`campaign_id` IS DISTINCT FROM d.`campaign_id`) OR (s.`visitor_id` IS DISTINCT FROM d.`visitor_id`) OR (s.`person_id` IS DISTINCT FROM d.`person_id`) OR (s.`visitor_type` IS DISTINCT FROM d.`visitor_type`) OR (s.`visitor_session_id` IS DISTINCT FROM d.`visitor_session_id`) OR (s.`visits_count` IS DISTINCT FROM d.`visits_count`) OR (s.`visitor_first_campaign_name` IS DISTINCT FROM d.`visitor_first_campaign_name`) OR (s.`visitor_region` IS DISTINCT FROM d.`visitor_region`) OR (s.`visitor_device` IS DISTINCT FROM d.`visitor_device`) OR (s.`utm_source` IS DISTINCT FROM d.`utm_source`) OR (s.`utm_medium` IS DISTINCT FROM d.`utm_medium`) OR (s.`utm_term` IS DISTINCT FROM d.`utm_term`) OR (s.`utm_content` IS DISTINCT FROM d.`utm_content`) OR (s.`utm_campaign` IS DISTINCT FROM d.`utm_campaign`) OR (s.`eq_utm_source` IS DISTINCT FROM d.`eq_utm_source`) OR (s.`eq_utm_medium` IS DISTINCT FROM d.`eq_utm_medium`) OR (s.`eq_utm_campaign` IS DISTINCT FROM d.`eq_utm_campaign`) OR (s.`partition_date` IS DISTINCT FROM d.`partition_date`)) THEN UPDATE SET `id` = s.`id`,
+BEGIN TRANSACTION;
+
+MERGE INTO `project`.`comagic`.`calls` AS d USING ( SELECT `id`,
+    `start_time`,
+    `finish_time`,
+    `finish_reason`,
+    `direction`,
+    `cpn_region_name`,
+    `source`,
+    `is_lost`,
+    `communication_number`,
+    `contact_phone_number`,
+    `wait_duration`,
+    `total_wait_duration`,
+    `lost_call_processing_duration`,
+    `talk_duration`,
+    `clean_talk_duration`,
+    `total_duration`,
+    `virtual_phone_number`,
+    `ua_client_id`,
+    `ym_client_id`,
+    `sale_date`,
+    `sale_cost`,
+    `search_query`,
+    `entrance_page`,
+    `gclid`,
+    `yclid`,
+    `channel`,
+    `last_answered_employee_full_name`,
+    `site_domain_name`,
+    `site_id`,
+    `campaign_name`,
+    `campaign_id`,
+    `visitor_id`,
+    `person_id`,
+    `visitor_type`,
+    `visitor_session_id`,
+    `visits_count`,
+    `visitor_first_campaign_name`,
+    `visitor_region`,
+    `visitor_device`,
+    `utm_source`,
+    `utm_medium`,
+    `utm_term`,
+    `utm_content`,
+    `utm_campaign`,
+    `eq_utm_source`,
+    `eq_utm_medium`,
+    `eq_utm_campaign`,
+    `partition_date`,
+    `row_hash`,
+    `_dlt_load_id`,
+    `_dlt_id` FROM `project`.`comagic_staging`.`calls__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `id` ORDER BY `_dlt_load_id` DESC) = 1 ) AS s ON d.`id` = s.`id` AND (d.partition_date BETWEEN DATE 'DAY' AND DATE 'DAY')
+    WHEN MATCHED AND d.`row_hash` IS DISTINCT FROM s.`row_hash` THEN UPDATE SET `id` = s.`id`,
     `start_time` = s.`start_time`,
     `finish_time` = s.`finish_time`,
     `finish_reason` = s.`finish_reason`,
@@ -47,6 +99,7 @@ MERGE INTO `project`.`comagic`.`calls` d USING `project`.`comagic_staging`.`call
     `eq_utm_medium` = s.`eq_utm_medium`,
     `eq_utm_campaign` = s.`eq_utm_campaign`,
     `partition_date` = s.`partition_date`,
+    `row_hash` = s.`row_hash`,
     `_dlt_load_id` = s.`_dlt_load_id`,
     `_dlt_id` = s.`_dlt_id`
     WHEN NOT MATCHED THEN INSERT (`id`,
@@ -97,71 +150,77 @@ MERGE INTO `project`.`comagic`.`calls` d USING `project`.`comagic_staging`.`call
     `eq_utm_medium`,
     `eq_utm_campaign`,
     `partition_date`,
+    `row_hash`,
     `_dlt_load_id`,
-    `_dlt_id`) VALUES (s.`id`, s.`start_time`, s.`finish_time`, s.`finish_reason`, s.`direction`, s.`cpn_region_name`, s.`source`, s.`is_lost`, s.`communication_number`, s.`contact_phone_number`, s.`wait_duration`, s.`total_wait_duration`, s.`lost_call_processing_duration`, s.`talk_duration`, s.`clean_talk_duration`, s.`total_duration`, s.`virtual_phone_number`, s.`ua_client_id`, s.`ym_client_id`, s.`sale_date`, s.`sale_cost`, s.`search_query`, s.`entrance_page`, s.`gclid`, s.`yclid`, s.`channel`, s.`last_answered_employee_full_name`, s.`site_domain_name`, s.`site_id`, s.`campaign_name`, s.`campaign_id`, s.`visitor_id`, s.`person_id`, s.`visitor_type`, s.`visitor_session_id`, s.`visits_count`, s.`visitor_first_campaign_name`, s.`visitor_region`, s.`visitor_device`, s.`utm_source`, s.`utm_medium`, s.`utm_term`, s.`utm_content`, s.`utm_campaign`, s.`eq_utm_source`, s.`eq_utm_medium`, s.`eq_utm_campaign`, s.`partition_date`, s.`_dlt_load_id`, s.`_dlt_id`);
+    `_dlt_id`) VALUES (s.`id`,
+    s.`start_time`,
+    s.`finish_time`,
+    s.`finish_reason`,
+    s.`direction`,
+    s.`cpn_region_name`,
+    s.`source`,
+    s.`is_lost`,
+    s.`communication_number`,
+    s.`contact_phone_number`,
+    s.`wait_duration`,
+    s.`total_wait_duration`,
+    s.`lost_call_processing_duration`,
+    s.`talk_duration`,
+    s.`clean_talk_duration`,
+    s.`total_duration`,
+    s.`virtual_phone_number`,
+    s.`ua_client_id`,
+    s.`ym_client_id`,
+    s.`sale_date`,
+    s.`sale_cost`,
+    s.`search_query`,
+    s.`entrance_page`,
+    s.`gclid`,
+    s.`yclid`,
+    s.`channel`,
+    s.`last_answered_employee_full_name`,
+    s.`site_domain_name`,
+    s.`site_id`,
+    s.`campaign_name`,
+    s.`campaign_id`,
+    s.`visitor_id`,
+    s.`person_id`,
+    s.`visitor_type`,
+    s.`visitor_session_id`,
+    s.`visits_count`,
+    s.`visitor_first_campaign_name`,
+    s.`visitor_region`,
+    s.`visitor_device`,
+    s.`utm_source`,
+    s.`utm_medium`,
+    s.`utm_term`,
+    s.`utm_content`,
+    s.`utm_campaign`,
+    s.`eq_utm_source`,
+    s.`eq_utm_medium`,
+    s.`eq_utm_campaign`,
+    s.`partition_date`,
+    s.`row_hash`,
+    s.`_dlt_load_id`,
+    s.`_dlt_id`);
 
-MERGE INTO `project`.`comagic`.`calls__attributes` d USING `project`.`comagic_staging`.`calls__attributes` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`value` IS DISTINCT FROM d.`value`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `value` = s.`value`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`value`,
+DELETE FROM `project`.`comagic`.`calls__call_records` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID');
+
+INSERT INTO `project`.`comagic`.`calls__call_records` (`value`,
+    `partition_date`,
     `_dlt_root_id`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`value`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
-
-DELETE FROM `project`.`comagic`.`calls__attributes` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__attributes`);
-
-MERGE INTO `project`.`comagic`.`calls__call_records` d USING `project`.`comagic_staging`.`calls__call_records` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`value` IS DISTINCT FROM d.`value`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `value` = s.`value`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`value`,
+    `_dlt_id`) SELECT `value`,
+    `partition_date`,
     `_dlt_root_id`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`value`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
+    `_dlt_id` FROM `project`.`comagic_staging`.`calls__call_records__LOAD_ID` WHERE _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID') QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
 
-DELETE FROM `project`.`comagic`.`calls__call_records` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__call_records`);
+DELETE FROM `project`.`comagic`.`calls__tags` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID');
 
-MERGE INTO `project`.`comagic`.`calls__employees` d USING `project`.`comagic_staging`.`calls__employees` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`employee_id` IS DISTINCT FROM d.`employee_id`) OR (s.`employee_full_name` IS DISTINCT FROM d.`employee_full_name`) OR (s.`is_answered` IS DISTINCT FROM d.`is_answered`) OR (s.`is_talked` IS DISTINCT FROM d.`is_talked`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `employee_id` = s.`employee_id`,
-    `employee_full_name` = s.`employee_full_name`,
-    `is_answered` = s.`is_answered`,
-    `is_talked` = s.`is_talked`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`employee_id`,
-    `employee_full_name`,
-    `is_answered`,
-    `is_talked`,
-    `_dlt_root_id`,
-    `_dlt_parent_id`,
-    `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`employee_id`, s.`employee_full_name`, s.`is_answered`, s.`is_talked`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
-
-DELETE FROM `project`.`comagic`.`calls__employees` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__employees`);
-
-MERGE INTO `project`.`comagic`.`calls__tags` d USING `project`.`comagic_staging`.`calls__tags` s ON d.`_dlt_id` = s.`_dlt_id`
-    WHEN MATCHED AND ((s.`tag_name` IS DISTINCT FROM d.`tag_name`) OR (s.`tag_id` IS DISTINCT FROM d.`tag_id`) OR (s.`tag_change_time` IS DISTINCT FROM d.`tag_change_time`) OR (s.`tag_type` IS DISTINCT FROM d.`tag_type`) OR (s.`tag_user_id` IS DISTINCT FROM d.`tag_user_id`) OR (s.`tag_user_login` IS DISTINCT FROM d.`tag_user_login`) OR (s.`tag_employee_id` IS DISTINCT FROM d.`tag_employee_id`) OR (s.`tag_employee_full_name` IS DISTINCT FROM d.`tag_employee_full_name`) OR (s.`_dlt_list_idx` IS DISTINCT FROM d.`_dlt_list_idx`)) THEN UPDATE SET `tag_name` = s.`tag_name`,
-    `tag_id` = s.`tag_id`,
-    `tag_change_time` = s.`tag_change_time`,
-    `tag_type` = s.`tag_type`,
-    `tag_user_id` = s.`tag_user_id`,
-    `tag_user_login` = s.`tag_user_login`,
-    `tag_employee_id` = s.`tag_employee_id`,
-    `tag_employee_full_name` = s.`tag_employee_full_name`,
-    `_dlt_root_id` = s.`_dlt_root_id`,
-    `_dlt_parent_id` = s.`_dlt_parent_id`,
-    `_dlt_list_idx` = s.`_dlt_list_idx`,
-    `_dlt_id` = s.`_dlt_id`
-    WHEN NOT MATCHED THEN INSERT (`tag_name`,
+INSERT INTO `project`.`comagic`.`calls__tags` (`tag_name`,
     `tag_id`,
     `tag_change_time`,
     `tag_type`,
@@ -169,14 +228,71 @@ MERGE INTO `project`.`comagic`.`calls__tags` d USING `project`.`comagic_staging`
     `tag_user_login`,
     `tag_employee_id`,
     `tag_employee_full_name`,
+    `partition_date`,
     `_dlt_root_id`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id`) VALUES (s.`tag_name`, s.`tag_id`, s.`tag_change_time`, s.`tag_type`, s.`tag_user_id`, s.`tag_user_login`, s.`tag_employee_id`, s.`tag_employee_full_name`, s.`_dlt_root_id`, s.`_dlt_parent_id`, s.`_dlt_list_idx`, s.`_dlt_id`);
+    `_dlt_id`) SELECT `tag_name`,
+    `tag_id`,
+    `tag_change_time`,
+    `tag_type`,
+    `tag_user_id`,
+    `tag_user_login`,
+    `tag_employee_id`,
+    `tag_employee_full_name`,
+    `partition_date`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id` FROM `project`.`comagic_staging`.`calls__tags__LOAD_ID` WHERE _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID') QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
 
-DELETE FROM `project`.`comagic`.`calls__tags` WHERE `_dlt_root_id` IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls`) AND `_dlt_id` NOT IN (SELECT `_dlt_id` FROM `project`.`comagic_staging`.`calls__tags`);
+DELETE FROM `project`.`comagic`.`calls__employees` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID');
 
-INSERT INTO `project`.`comagic`.`employees`(`id`,
+INSERT INTO `project`.`comagic`.`calls__employees` (`employee_id`,
+    `employee_full_name`,
+    `is_answered`,
+    `is_talked`,
+    `partition_date`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id`) SELECT `employee_id`,
+    `employee_full_name`,
+    `is_answered`,
+    `is_talked`,
+    `partition_date`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id` FROM `project`.`comagic_staging`.`calls__employees__LOAD_ID` WHERE _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID') QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
+
+DELETE FROM `project`.`comagic`.`calls__attributes` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID');
+
+INSERT INTO `project`.`comagic`.`calls__attributes` (`value`,
+    `partition_date`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id`) SELECT `value`,
+    `partition_date`,
+    `_dlt_root_id`,
+    `_dlt_parent_id`,
+    `_dlt_list_idx`,
+    `_dlt_id` FROM `project`.`comagic_staging`.`calls__attributes__LOAD_ID` WHERE _dlt_root_id IN (SELECT _dlt_id FROM `project`.`comagic`.`calls` WHERE (partition_date BETWEEN DATE 'DAY' AND DATE 'DAY') AND `_dlt_load_id` = 'LOAD_ID') QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
+
+COMMIT TRANSACTION;
+
+BEGIN TRANSACTION;
+
+TRUNCATE TABLE `project`.`comagic`.`employees`;
+
+TRUNCATE TABLE `project`.`comagic`.`employees__allowed_in_call_types`;
+
+TRUNCATE TABLE `project`.`comagic`.`employees__groups`;
+
+TRUNCATE TABLE `project`.`comagic`.`employees__phone_numbers`;
+
+INSERT INTO `project`.`comagic`.`employees` (`id`,
     `login`,
     `first_name`,
     `last_name`,
@@ -234,17 +350,17 @@ INSERT INTO `project`.`comagic`.`employees`(`id`,
     `operator__operator_chats_available`,
     `operator__operator_sites`,
     `_dlt_load_id`,
-    `_dlt_id` FROM `project`.`comagic_staging`.`employees`;
+    `_dlt_id` FROM `project`.`comagic_staging`.`employees__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `id` ORDER BY `_dlt_load_id` DESC) = 1;
 
-INSERT INTO `project`.`comagic`.`employees__allowed_in_call_types`(`value`,
+INSERT INTO `project`.`comagic`.`employees__allowed_in_call_types` (`value`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
     `_dlt_id`) SELECT `value`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id` FROM `project`.`comagic_staging`.`employees__allowed_in_call_types`;
+    `_dlt_id` FROM `project`.`comagic_staging`.`employees__allowed_in_call_types__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
 
-INSERT INTO `project`.`comagic`.`employees__groups`(`group_id`,
+INSERT INTO `project`.`comagic`.`employees__groups` (`group_id`,
     `group_name`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
@@ -252,9 +368,9 @@ INSERT INTO `project`.`comagic`.`employees__groups`(`group_id`,
     `group_name`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id` FROM `project`.`comagic_staging`.`employees__groups`;
+    `_dlt_id` FROM `project`.`comagic_staging`.`employees__groups__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
 
-INSERT INTO `project`.`comagic`.`employees__phone_numbers`(`phone_id`,
+INSERT INTO `project`.`comagic`.`employees__phone_numbers` (`phone_id`,
     `phone_number`,
     `channels_count`,
     `dial_time`,
@@ -268,5 +384,7 @@ INSERT INTO `project`.`comagic`.`employees__phone_numbers`(`phone_id`,
     `status`,
     `_dlt_parent_id`,
     `_dlt_list_idx`,
-    `_dlt_id` FROM `project`.`comagic_staging`.`employees__phone_numbers`;
+    `_dlt_id` FROM `project`.`comagic_staging`.`employees__phone_numbers__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
+
+COMMIT TRANSACTION;
 

@@ -1,23 +1,26 @@
 CREATE TABLE `project`.`comagic`.`calls__attributes` ( `value` STRING OPTIONS (description='Attribute code.'),
+    `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_root_id` OPTIONS (description='Call attributes (codes): first, lost, target, quality and others.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Call attributes (codes): first, lost, target, quality and others.');
 
 CREATE TABLE `project`.`comagic`.`calls__call_records` ( `value` STRING OPTIONS (description='Recording key.'),
+    `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_root_id` OPTIONS (description='Keys of the call\'s recordings.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Keys of the call\'s recordings.');
 
 CREATE TABLE `project`.`comagic`.`calls__employees` ( `employee_id` INT64 OPTIONS (description='Employee id; references `employees.id`.'),
     `employee_full_name` STRING OPTIONS (description='Employee name.'),
     `is_answered` BOOL OPTIONS (description='True if the employee answered.'),
     `is_talked` BOOL OPTIONS (description='True if the employee talked.'),
+    `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_root_id` OPTIONS (description='Employees reached by the call.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Employees reached by the call.');
 
 CREATE TABLE `project`.`comagic`.`calls__tags` ( `tag_name` STRING OPTIONS (description='Tag name.'),
     `tag_id` INT64 OPTIONS (description='Tag id; references `tags.id`.'),
@@ -27,10 +30,11 @@ CREATE TABLE `project`.`comagic`.`calls__tags` ( `tag_name` STRING OPTIONS (desc
     `tag_user_login` STRING OPTIONS (description='Login of the user who assigned the tag.'),
     `tag_employee_id` INT64 OPTIONS (description='Id of the employee who assigned the tag.'),
     `tag_employee_full_name` STRING OPTIONS (description='Name of the employee who assigned the tag.'),
+    `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_root_id` OPTIONS (description='Tags assigned to the call, manually or by rules; can change later.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Tags assigned to the call, manually or by rules; can change later.');
 
 CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (description='Call id, unique within the account; primary key.'),
     `start_time` TIMESTAMP OPTIONS (description='Start of the call.'),
@@ -80,6 +84,7 @@ CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (descript
     `eq_utm_medium` STRING OPTIONS (description='UTM parameter by the account\'s extended rules: medium.'),
     `eq_utm_campaign` STRING OPTIONS (description='UTM parameter by the account\'s extended rules: campaign.'),
     `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
+    `row_hash` INT64 OPTIONS (description='Hash of the row as it was loaded, with its lists; the same hash: nothing has changed.'),
     `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
     `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) PARTITION BY `partition_date` CLUSTER BY `id` OPTIONS (description='One row per call; tags, employees and other lists are in child tables.');
 

@@ -68,7 +68,7 @@ def test_added_and_removed_fields_are_reported_once_with_the_repair(
 
     outcome = command(**few)
     assert "talk_duration was loaded before" in outcome.out
-    assert Warehouse(place).query(lacking) == [(True,)]
+    assert Warehouse(place).query(lacking) == [(False,)], "what is no longer requested stays"
     assert command(*suggested(outcome), **more).code == 0
     assert Warehouse(place).query(lacking) == [(False,)]
 

@@ -24,7 +24,7 @@ def test_every_column_is_typed_and_described_even_without_values(serve: Serve, w
 def test_only_selected_fields_and_the_key_are_loaded(serve: Serve, warehouse: Warehouse) -> None:
     warehouse.load(serve(recent_account()), start_date=days_ago(3).date(), fields="tags, is_lost")
     assert warehouse.rows("calls")[0].keys() == {
-        *("id", "start_time", "is_lost", "partition_date"),
+        *("id", "start_time", "is_lost", "partition_date", "row_hash"),
         *("_dlt_id", "_dlt_load_id"),
     }
     assert warehouse.query("SELECT count(*) > 0 FROM calls__tags") == [(True,)]

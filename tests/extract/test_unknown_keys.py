@@ -49,7 +49,7 @@ def transformed(more: dict[str, Any], **options: Any) -> tuple[dict[str, Any], R
 def test_key_whose_column_is_another_ones_is_dropped_and_reported(key: str) -> None:
     row, transformer = transformed({key: "x", "new_key": "y"})
     assert row.pop("new_key") == "y"
-    assert row.keys() == {*ROW, "partition_date"}
+    assert row.keys() == {*ROW, "partition_date", "row_hash"}
     (warning,) = transformer.unknown.warnings()
     assert "is not loaded, since its column would be" in warning
 

@@ -57,12 +57,12 @@ def test_dataset_of_a_later_release_is_refused(serve: Serve, command: Command, p
     assert command(**environment).code == 0
     with duckdb.connect(str(place / "comagic_pipeline.duckdb")) as connection:
         connection.execute(
-            "UPDATE comagic._dlt_version SET schema = replace(schema, 'comagic-shape\":2', 'comagic-shape\":99')"
+            "UPDATE comagic._dlt_version SET schema = replace(schema, 'comagic-shape\":3', 'comagic-shape\":99')"
         )
     requests = sandbox.requests
     result = command(**environment)
     assert (result.code, sandbox.requests) == (2, requests), result.err
-    assert "was loaded by a later release (shape 99, here 2)" in result.err
+    assert "was loaded by a later release (shape 99, here 3)" in result.err
 
 
 def import_into_bigquery(warehouse: BigQuery, place: Path) -> None:

@@ -18,7 +18,7 @@ TASKS = 3
 
 @pytest.mark.expensive
 def test_parallel_tasks_load_the_same_tables_as_one_run(serve: Serve, warehouse_in_bigquery: BigQuery) -> None:
-    """Each has its own state and staging dataset; a failed task is started again, as Cloud Run does."""
+    """Each has its own state and staging tables; a failed task is started again, as Cloud Run does."""
     account = recent_account(5)
     since, until = str(TODAY - timedelta(days=41)), str(TODAY - timedelta(days=1))
     words = [sys.executable, str(SCRIPT), "load", "--since", since, "--until", until]
@@ -42,7 +42,8 @@ def test_parallel_tasks_load_the_same_tables_as_one_run(serve: Serve, warehouse_
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
     assert sum("tags: read whole" in output for output in outputs) == 1, "not only the first task loads dictionaries"
     datasets = {dataset.dataset_id for dataset in warehouse_in_bigquery.client.list_datasets()}
-    assert datasets == {"comagic", *(f"comagic_staging_{index}" for index in range(TASKS))}
+    assert datasets == {"comagic", "comagic_staging"}
+    assert list(warehouse_in_bigquery.client.list_tables("comagic_staging")) == [], "rows are left in staging"
     calls = "resource = 'calls'"
     windows = warehouse_in_bigquery.query(f"SELECT is_incremental, count(*) FROM load_windows WHERE {calls} GROUP BY 1")
     assert [is_incremental for is_incremental, _ in windows] == [False], "a cursor has moved"

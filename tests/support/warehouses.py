@@ -63,7 +63,7 @@ def sandbox_source(
         credentials = credentials or KeyCredentials(access_token=KEY)
         client = open_client(resolved, credentials=credentials, base_url=sandbox.base_url)
     context = Context(resolved, client, since, until, progress=progress)
-    source = make_source(context, resources().values())
+    source = make_source([(context, list(resources().values()))])
     return source.with_resources(*names) if names else source
 
 
@@ -99,9 +99,14 @@ class Warehouse:
                 row[name] = []
             for child in self._rows(f"calls__{name}", "_dlt_list_idx"):
                 parent = by_key[child["_dlt_root_id"]]  # a KeyError if the child row has no parent
+                assert child["partition_date"] == parent["partition_date"]
                 item = {key: value for key, value in child.items() if not key.startswith("_dlt")}
+                del item["partition_date"]
                 parent[name].append(item["value"] if list(item) == ["value"] else item)
-        return {key: {n: v for n, v in row.items() if not n.startswith("_dlt")} for key, row in found.items()}
+        return {
+            key: {n: v for n, v in row.items() if not n.startswith("_dlt") and n != "row_hash"}
+            for key, row in found.items()
+        }
 
     def rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
         """Returns all rows of a table, ordered by a column; times in UTC."""

@@ -9,6 +9,10 @@ from ...exceptions import ComagicError
 from ..destinations import AnyDestination, is_missing_file
 
 HERE = Path(__file__).parent
+EMPTY = {"bigquery": "ARRAY<STRING>[]", "postgres": "ARRAY[]::text[]"}
+"""An empty array of texts, by dlt's name of the SQL dialect."""
+FIRST_LOOK = "SELECT * FROM {view} LIMIT 0"
+"""BigQuery plans a view when it is queried, not when it is created."""
 TABLES = {"view": "calls_flat", "calls": "calls", "tags": "calls__tags"}
 
 
@@ -31,8 +35,10 @@ def create_flat_view(destination: AnyDestination, dataset_name: str) -> str:
     statement = (HERE / "calls_flat.sql").read_text("utf-8")
     with dlt.dataset(destination, dataset_name).sql_client as client:
         names = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
+        empty = EMPTY.get(str(client.capabilities.sqlglot_dialect), "[]")
         try:
-            client.execute_sql(statement.format(**names))
+            client.execute_sql(statement.format(**names, empty=empty))
+            client.execute_sql(FIRST_LOOK.format(**names))
         except DestinationUndefinedEntity:
             raise missing from None
     return names["view"]

@@ -1,0 +1,55 @@
+"""Conditions in SQL made of a load package's manifest: which rows its merge may touch."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from ..catalog import PARTITION_DATE
+
+DAY = timedelta(days=1)
+
+
+def near_days(days: Iterable[date], alias: str = "") -> str:
+    """A condition for some days and one on either side, as literals: BigQuery reads no other partition.
+
+    Args:
+        days: the days; no condition if there are none.
+        alias: prefix of the column.
+    """
+    return _in_periods(((day - DAY, day + DAY) for day in sorted(days)), alias)
+
+
+def in_scopes(scopes: Iterable[Mapping[str, Any]]) -> str:
+    """A condition for all rows of what was read whole; the sites of one period become one list."""
+    grouped: dict[tuple[str, ...], list[Any]] = {}
+    for scope in scopes:
+        *others, (last_name, last_value) = scope["parameters"].items() or [("", None)]
+        parts = [f"{name} = {int(value)}" for name, value in others]
+        if "first" in scope:
+            parts.append(f"{PARTITION_DATE} BETWEEN DATE '{scope['first']}' AND DATE '{scope['last']}'")
+        grouped.setdefault((*parts, last_name), []).append(last_value)
+    conditions = []
+    for (*parts, name), values in grouped.items():
+        listed = [f"{name} IN ({', '.join(str(int(value)) for value in values)})"] if name else []
+        conditions.append(" AND ".join([*parts, *listed]))
+    return f"({' OR '.join(f'({condition})' for condition in conditions)})"
+
+
+def in_days_of(scopes: Iterable[Mapping[str, Any]]) -> str:
+    """A condition for the days of what was read whole; none for dictionaries."""
+    periods = [
+        (date.fromisoformat(scope["first"]), date.fromisoformat(scope["last"])) for scope in scopes if "first" in scope
+    ]
+    return _in_periods(sorted(periods))
+
+
+def _in_periods(periods: Iterable[tuple[date, date]], alias: str = "") -> str:
+    merged: list[tuple[date, date]] = []
+    for first, last in periods:
+        if merged and first <= merged[-1][1] + DAY:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    column = f"{alias}{PARTITION_DATE}"
+    conditions = [f"{column} BETWEEN DATE '{first}' AND DATE '{last}'" for first, last in merged]
+    return f"({' OR '.join(conditions)})" if conditions else ""
