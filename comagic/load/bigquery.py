@@ -342,32 +342,26 @@ class BigQueryDataset:
         self._google = client.sql_client.native_connection
         self._limits = request_limits(client.config)
 
-    def check_location(self) -> None:
-        """Checks the existing dataset's location against the configured one.
+    def check(self) -> None:
+        """Checks the existing dataset's location against the configured one, and that nothing in it expires.
 
         dlt's first request is a query, which Google's client tries for ten minutes where nobody responds; this one
         ends with the retry deadline. A missing dataset is created by the load. The staging dataset is not looked at:
         a reader, for `status`, need not see it.
 
         Raises:
-            ConfigurationError: the dataset is in another location.
+            ConfigurationError: the dataset is in another location, or has a default expiration, as all have in a
+                project without billing.
         """
         found = self._get("get_dataset")
-        if found and found.location and found.location.upper() != self.location.upper():
+        if found is None:
+            return
+        if found.location and found.location.upper() != self.location.upper():
             raise ConfigurationError(
                 f"destination.bigquery.location: it is {self.location}, and the dataset {self.name} is in "
                 f"{found.location}, for good. Set it to {found.location}, or delete the dataset."
             )
-
-    def check_expirations(self) -> None:
-        """Checks that nothing in the dataset expires unless a setting of this project says so.
-
-        Raises:
-            ConfigurationError: the dataset has a default expiration, as all have in a project without billing.
-        """
-        found = self._get("get_dataset")
-        milliseconds = found and (found.default_table_expiration_ms or found.default_partition_expiration_ms)
-        if milliseconds:
+        if milliseconds := found.default_table_expiration_ms or found.default_partition_expiration_ms:
             raise ConfigurationError(
                 f"The dataset {self.name} lets what is loaded expire after {milliseconds / 86_400_000:.0f} days. In a "
                 "project without billing (the BigQuery sandbox) that cannot be changed, and BigQuery refuses to merge: "
@@ -427,15 +421,13 @@ def hold_load_lock(destination: BigQuery, dataset_name: str, wait: Callable[[], 
     """
     destination.folder = folder
     with open_client(destination, dataset_name) as client:
-        dataset, exists = BigQueryDataset(client), client.is_storage_initialized()
-        if not exists:
+        if not client.is_storage_initialized():
             client.sql_client.create_dataset()
-        try:
-            dataset.check_expirations()
-        except ConfigurationError:
-            if not exists:
+            try:
+                BigQueryDataset(client).check()
+            except ConfigurationError:
                 client.sql_client.drop_dataset()
-            raise
+                raise
         name = "_".join(filter(None, (LOAD_LOCK, destination.task)))
         table = client.sql_client.make_qualified_table_name(name, quote=False)
         google = client.sql_client.native_connection

@@ -55,15 +55,18 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
     if not issubclass(client_class, SqlJobClientBase):
         return
 
+    merges_at_end = hasattr(client_class, "merge_staged")
+
     class Client(client_class):  # type: ignore[misc]
         def create_table_chain_completed_followup_jobs(self, table_chain: Any, *args: Any, **kwargs: Any) -> Any:
-            lease()
+            if not merges_at_end:
+                lease()
             release_memory()
             return super().create_table_chain_completed_followup_jobs(requested_part(table_chain), *args, **kwargs)
 
         def complete_load(self, load_id: str) -> None:
             lease()
-            if not hasattr(self, "merge_staged"):  # dlt has merged the tables, each when its rows were staged
+            if not merges_at_end:  # dlt has merged the tables, each when its rows were staged
                 manifests = current_manifests()
                 delete_absent(self, manifests, load_id)
                 check_merges(self, manifests, load_id)

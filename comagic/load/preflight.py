@@ -22,8 +22,7 @@ def check_destination(destination: AnyDestination, dataset_name: str) -> None:
         from .bigquery import open_dataset
 
         with open_dataset(destination, dataset_name) as dataset:
-            dataset.check_location()
-            dataset.check_expirations()
+            dataset.check()
 
 
 def check_tables(

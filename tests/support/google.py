@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 Response = tuple[int, bytes, dict[str, str]]
 """Status, body and headers."""
+CUT: Response = (0, b"", {})
+"""Instead of a response, the connection ends."""
 Respond = Callable[[str, str, bytes, dict[str, str]], Response]
 """Takes method, path, body and headers."""
 
@@ -33,7 +35,11 @@ def serve_http(respond: Respond) -> Iterator[str]:
 
         def respond(self) -> None:
             request_body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body, headers = respond(self.command, self.path, request_body, dict(self.headers))
+            response = respond(self.command, self.path, request_body, dict(self.headers))
+            if response is CUT:
+                self.close_connection = True
+                return
+            status, body, headers = response
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
