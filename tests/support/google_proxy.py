@@ -35,6 +35,8 @@ class GoogleProxy:
     Attributes:
         url: address of the proxy.
         seen: method and path of each request so far.
+        queries: SQL of each query so far.
+        loaded: table of each load job so far.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class GoogleProxy:
     ) -> None:
         self.url = ""
         self.seen: list[tuple[str, str]] = []
+        self.queries: list[str] = []
+        self.loaded: list[str] = []
         self.fault = fault
         self.alter = alter
         self._emulator = emulator
@@ -77,18 +81,22 @@ class GoogleProxy:
 
     def _forward(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Response:
         if method == "POST" and path.startswith("/upload/"):
-            wanted = json.loads(body)["jobReference"]["jobId"]
+            job = json.loads(body)
+            wanted = job["jobReference"]["jobId"]
+            self.loaded.append(job["configuration"]["load"]["destinationTable"]["tableId"])
             if wanted in self._jobs:
                 return 409, json.dumps(DUPLICATE).encode(), {}
             response = self._send(method, path, body, headers)
             self._wanted[response[2]["Location"].rpartition("upload_id=")[2]] = wanted
             return response
+        if method == "POST" and path.split("?")[0].endswith("/queries"):
+            self.queries.append(json.loads(body)["query"])
         asked = re.search(r"/jobs/([^/?]+)", path)
-        job = asked[1] if asked else self._wanted.get(path.rpartition("upload_id=")[2], "")
-        status, content, more = self._send(method, path.replace(job, self._jobs.get(job, job)), body, headers)
-        if job and not asked and status == 200:
-            self._jobs[job] = json.loads(content)["jobReference"]["jobId"]
-        return status, content.replace(self._jobs.get(job, job).encode(), job.encode()) if job else content, more
+        name = asked[1] if asked else self._wanted.get(path.rpartition("upload_id=")[2], "")
+        status, content, more = self._send(method, path.replace(name, self._jobs.get(name, name)), body, headers)
+        if name and not asked and status == 200:
+            self._jobs[name] = json.loads(content)["jobReference"]["jobId"]
+        return status, content.replace(self._jobs.get(name, name).encode(), name.encode()) if name else content, more
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Response:
         kept = {name: value for name, value in headers.items() if name not in ("Host", "Accept-Encoding")}
