@@ -146,11 +146,12 @@ class Settings(_Checked):
         "Several clients of your agency side by side: a list of ids, or `all`; see [Agencies](operations.md#agencies)",
         parse_user_ids,
     )
-    load_package_rows: int = _setting(
-        50_000,
+    load_package_rows: int | None = _setting(
+        None,
         "Rows after which a load package is committed, at the next finished window; a window with more is split. 0 for "
         "one package",
-        whole_number(0, 10_000_000),
+        optional(whole_number(0, 10_000_000)),
+        "50,000; 200,000 in BigQuery",
     )
     max_minutes: float | None = _setting(
         None, "Time limit of a run in minutes; `--max-minutes` overrides it", optional(parse_minutes)

@@ -22,7 +22,7 @@ from ..extract.progress import Progress
 from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
-from .destinations import limit_memory
+from .destinations import default_package_rows, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
 from .packages import finishing_seconds, row_counts, undocumented_columns
@@ -117,6 +117,9 @@ class Load:
         limit_memory(pipeline.destination, self._widest(stored, chosen))
         self.progress.warn(restore_missing(pipeline, stored, self.settings.start_date, self.progress.report))
         finish_interrupted(pipeline, self.progress.report)
+        if self.settings.load_package_rows is None:
+            self.settings = self.settings.copy()
+            self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
         parts: list[Part] = [
             (
@@ -199,7 +202,7 @@ class Load:
         while left := [one for one in reports if not self._is_finished(*one)]:
             # what the last package had no room for comes first
             left.sort(key=lambda one: one[0].name(one[1]) in self.progress.syncs)
-            share = -(-self.settings.load_package_rows // len(left))
+            share = -(-(self.settings.load_package_rows or 0) // len(left))
             parts = [(replace(context, package_share=share), [report]) for context, report in left]
             yield make_source(parts).with_resources(*(context.name(report) for context, report in left))
 

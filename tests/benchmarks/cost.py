@@ -1,4 +1,4 @@
-"""Estimates what BigQuery bills for a daily run, by statement, from table sizes and Google's pricing rules.
+"""Estimates what BigQuery bills for the runs of a month, from the sizes of rows and Google's pricing rules.
 
     .venv/bin/python -m tests.benchmarks.cost
 
@@ -7,9 +7,10 @@ loaded with the default fields; the statements are those of `tests/data/bigquery
 on-demand queries ("Data manipulation language, pricing" and "Data size calculation"):
 
 - INT64, FLOAT64, DATE and TIMESTAMP take 8 bytes, BOOL 1, STRING 2 plus its UTF-8 bytes, NULL none.
-- MERGE with an UPDATE, and DELETE: all columns that the statement reads, in every partition, plus all columns of the
-  partitions that change; in a table without partitions, of the whole table.
-- At least 10 MB for each table that a query references. Load jobs and TRUNCATE are free.
+- MERGE with an UPDATE, and DELETE: the columns that the statement reads, in the partitions that it reads, plus all
+  columns of the partitions that change. Every day of a run is taken to have a call that changed.
+- INSERT and SELECT: the columns that the statement reads.
+- At least 10 MB for each table that a statement names. Load jobs and TRUNCATE are free.
 """
 
 import tempfile
@@ -23,18 +24,22 @@ import dlt
 import duckdb
 
 from comagic import KeyCredentials, comagic_source
+from comagic.load.destinations import BIGQUERY_PACKAGE_ROWS
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
 
 LOOKBACK_DAYS: int = Settings.lookback_days
-LOAD_PACKAGE_ROWS: int = Settings.load_package_rows
-SIZES = (10_000, 1_000_000, 100_000_000)
-YEARS = 3
+CALLS_PER_DAY = (1_000, 10_000, 50_000)
+HISTORY_YEARS = 3
+"""Years of history; no statement reads more than the days that a run loads, so more years cost the same."""
 MINIMUM = 10 * 2**20
-BOOKKEEPING = 9
-"""dlt's small queries per load package (counted): its state, versions and loads, and whether tables exist."""
-DOLLARS_PER_TIB = 6.25
+ROOT_KEYS = ("id", "partition_date", "row_hash", "_dlt_id", "_dlt_load_id")
+"""Columns of `calls` that statements read beside the days that change."""
+CHILD_KEYS = ("_dlt_root_id", "partition_date")
+BOOKKEEPING_OF_RUN, BOOKKEEPING_OF_PACKAGE = 4, 2
+"""dlt's small queries (counted by `tests.benchmarks.statements`): of a run, and of each load package."""
+FREE_TIB, DOLLARS_PER_TIB = 1, 6.25
 SAMPLE_DAYS = 60
 
 
@@ -44,7 +49,7 @@ class Size:
 
     Attributes:
         all_columns: bytes in all columns.
-        keys: bytes in the columns that every merge has to read.
+        keys: bytes in the columns that every statement has to read.
     """
 
     all_columns: float
@@ -75,49 +80,49 @@ def measure_sizes() -> dict[str, Size]:
                 bytes_per_call = float((connection.execute(counted).fetchone() or (0,))[0] or 0) / calls
                 table_size = found.setdefault(table, Size(0, 0))
                 table_size.all_columns += bytes_per_call
-                table_size.keys += bytes_per_call if column == ("id" if table == "calls" else "_dlt_id") else 0
+                table_size.keys += bytes_per_call if column in (ROOT_KEYS if table == "calls" else CHILD_KEYS) else 0
     return found
 
 
 @dataclass
-class DailyRun:
-    """A daily run.
+class Run:
+    """A run that loads what is new, and the lookback again.
 
     Attributes:
-        calls: number of calls in the table.
-        skips_unchanged: whether rows are compared, so that unchanged ones are not written.
+        calls_per_day: calls of all clients together.
         package_rows: the setting `load_package_rows`.
     """
 
-    calls: int
-    skips_unchanged: bool
-    package_rows: int
+    calls_per_day: int
+    package_rows: int = BIGQUERY_PACKAGE_ROWS
 
     @property
-    def rows_read(self) -> float:
-        """Calls that the run reads: those of the lookback and of the last day."""
-        return self.calls / (YEARS * 365) * (LOOKBACK_DAYS + 1)
+    def days(self) -> int:
+        """Days that the run loads: the lookback and the last day."""
+        return LOOKBACK_DAYS + 1
 
     @property
     def packages(self) -> int:
         """Number of load packages."""
-        return ceil(self.rows_read / self.package_rows)
+        return ceil(self.calls_per_day * self.days / self.package_rows)
 
     def statements(self, sizes: dict[str, Size]) -> dict[str, float]:
         """Billed bytes by kind of statement, over all packages of the run."""
-        staged, billed = self.rows_read / self.packages, dict.fromkeys(("MERGE calls", "MERGE children"), 0.0)
-        billed |= {"DELETE children": 0.0, "bookkeeping": float(BOOKKEEPING * MINIMUM)}
+        changed_days = ceil(self.days / self.packages)
+        staged, scanned = changed_days * self.calls_per_day, (changed_days + 2) * self.calls_per_day
+        root = sizes["calls"]
+        written = max(scanned * root.keys, MINIMUM)
+        billed = {"MERGE": max(scanned * root.keys + staged * root.all_columns, MINIMUM)}
+        billed["MERGE"] += max(staged * root.all_columns, MINIMUM)
+        billed["DELETE"] = billed["INSERT"] = 0.0
         for table, size in sizes.items():
-            read = size.all_columns if self.skips_unchanged else size.keys
-            source = max(staged * size.all_columns, MINIMUM)
-            if table == "calls":
-                billed["MERGE calls"] += max(self.calls * read + self.rows_read * size.all_columns, MINIMUM) + source
-            else:
-                whole = self.calls * size.all_columns
-                billed["MERGE children"] += max(self.calls * read + whole, MINIMUM) + source
-                # DELETE reads the table's two keys, which have the same size, and the keys of both staging tables.
-                billed["DELETE children"] += max(self.calls * size.keys * 2 + whole, MINIMUM) + 2 * MINIMUM
-        return {name: size * self.packages for name, size in billed.items()}
+            if table != "calls":
+                billed["DELETE"] += max(scanned * size.keys + staged * size.all_columns, MINIMUM) + written
+                billed["INSERT"] += max(staged * size.all_columns, MINIMUM) + written
+        billed["check"] = written + max(staged * root.keys, MINIMUM)
+        billed = {name: size * self.packages for name, size in billed.items()}
+        billed["bookkeeping"] = (BOOKKEEPING_OF_RUN + BOOKKEEPING_OF_PACKAGE * self.packages) * MINIMUM * 1.0
+        return billed
 
 
 @click.command()
@@ -125,24 +130,23 @@ def main() -> None:
     """Print the table of docs/bigquery.md, Cost."""
     sizes = measure_sizes()
     by_table = ", ".join(f"{name} {size.all_columns:,.0f}" for name, size in sorted(sizes.items()))
-    click.echo(f"Bytes per call: {by_table}\n")
-    variants = (
-        ("default", True, LOAD_PACKAGE_ROWS),
-        ("`skip_unchanged_rows = false`", False, LOAD_PACKAGE_ROWS),
-        ("and `load_package_rows = 500000`", False, 500_000),
-    )
-    click.echo(
-        "| calls | settings | packages | MERGE `calls` | MERGE children | DELETE children | bookkeeping | total |"
-    )
-    click.echo("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for calls in SIZES:
-        for settings, skips_unchanged, package_rows in variants:
-            run = DailyRun(calls, skips_unchanged, package_rows)
-            billed = run.statements(sizes)
-            total = sum(billed.values())
-            gigabytes = " | ".join(f"{size / 2**30:,.2f}" for size in billed.values())
-            price = f"{total / 2**30:,.2f} GiB, {total / 2**40 * DOLLARS_PER_TIB:,.2f} $"
-            click.echo(f"| {calls:,} | {settings} | {run.packages} | {gigabytes} | {price} |")
+    click.echo(f"Bytes per call: {by_table}; of the keys in calls {sizes['calls'].keys:,.0f}\n")
+    kinds = list(Run(1).statements(sizes))
+    click.echo(f"| calls a day | packages | {' | '.join(kinds)} | a run | a month, nightly | a month, hourly |")
+    click.echo(f"| {'--- | ' * (len(kinds) + 5)}")
+    for calls_per_day in CALLS_PER_DAY:
+        run = Run(calls_per_day)
+        billed = run.statements(sizes)
+        total = sum(billed.values())
+        gigabytes = " | ".join(f"{size / 2**30:,.2f}" for size in billed.values())
+        months = [total * runs / 2**40 for runs in (30, 30 * 24)]
+        prices = " | ".join(
+            f"{tib:,.2f} TiB, {max(tib - FREE_TIB, 0) * DOLLARS_PER_TIB:,.0f} $"
+            if tib > FREE_TIB
+            else f"{tib:,.2f} TiB"
+            for tib in months
+        )
+        click.echo(f"| {calls_per_day:,} | {run.packages} | {gigabytes} | {total / 2**30:,.2f} GiB | {prices} |")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,6 @@ def test_configuration_file_shows_the_real_defaults() -> None:
         "start_date",
         "lookback_days",
         "window_days",
-        "load_package_rows",
         "skip_unchanged_rows",
         "max_new_columns",
     ):

@@ -24,7 +24,7 @@ LIMITS = {"retry": None, "timeout": 30}
 
 def table_lock(warehouse: BigQuery, url: str, folder: str = "") -> TableLock:
     """A lock of a client of its own."""
-    client: Any = bigquery.Client(warehouse.project, AnonymousCredentials(), client_options={"api_endpoint": url})
+    client: Any = bigquery.Client(warehouse.project, AnonymousCredentials(), client_options={"api_endpoint": url})  # type: ignore[no-untyped-call]
     client.create_dataset("comagic", exists_ok=True)
     return TableLock(client, f"{warehouse.project}.comagic.{LOAD_LOCK}", LIMITS, folder)
 

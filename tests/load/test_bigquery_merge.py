@@ -206,7 +206,7 @@ def test_what_was_read_whole_and_is_gone_is_deleted_for_that_client_alone(
     def without_costs(response: dict[str, Any]) -> dict[str, Any]:
         result = response.get("result")
         rows = result.get("data") if isinstance(result, dict) else None
-        if isinstance(rows, list) and rows and "cost_sum" in rows[0]:
+        if result and isinstance(rows, list) and rows and "cost_sum" in rows[0]:
             return {**response, "result": {**result, "data": [], "metadata": {**result["metadata"], "total_items": 0}}}
         return response
 

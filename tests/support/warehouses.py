@@ -136,10 +136,11 @@ class Warehouse:
 
 
 class BigQuery(Warehouse):
-    """A project in the BigQuery emulator, and queries of its tables."""
+    """A dataset of a project in the BigQuery emulator, and queries of its tables."""
 
-    def __init__(self, host: str, project: str) -> None:
+    def __init__(self, host: str, project: str, dataset: str = "comagic") -> None:
         self.project = project
+        self.dataset = dataset
         self.environment = {
             "BIGQUERY_EMULATOR_HOST": host,
             "DESTINATION_TYPE": "bigquery",
@@ -150,7 +151,7 @@ class BigQuery(Warehouse):
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Returns the rows of a query, times in UTC. The emulator resolves only qualified table names."""
-        qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.comagic.", sql)
+        qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.{self.dataset}.", sql)
         return [tuple(row.values()) for row in self.client.query_and_wait(qualified)]
 
     def statements(self) -> list[str]:
@@ -158,11 +159,12 @@ class BigQuery(Warehouse):
         return [job.query for job in self.client.list_jobs() if job.job_type == "query"][::-1]
 
     def _lists(self) -> list[str]:
-        names = [table.table_id for table in self.client.list_tables("comagic")]
+        names = [table.table_id for table in self.client.list_tables(self.dataset)]
         return [name.removeprefix("calls__") for name in names if name.startswith("calls__")]
 
     def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
-        found = self.client.query_and_wait(f"SELECT * FROM `{self.project}`.comagic.{table} ORDER BY {order}")
+        qualified = f"`{self.project}`.{self.dataset}.{table}"
+        found = self.client.query_and_wait(f"SELECT * FROM {qualified} ORDER BY {order}")
         return [dict(row.items()) for row in found]
 
 
