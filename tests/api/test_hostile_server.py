@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,13 @@ from comagic.exceptions import (
     UnreachableError,
 )
 from comagic.sandbox.switches import KEY
-from tests.support.clients import client_with_key
+from tests.support.clients import client_with_key, client_with_login
 from tests.support.hostile import HEAD, HostileServer, response, serve_bytes
 from tests.support.processes import Serve
 
 PAGE = b'{"jsonrpc": "2.0", "id": 1, "result": {"data": [%b], "metadata": {"total_items": 1}}}'
 ROW = b'{"id": 1, "start_time": "2026-01-01 00:00:00"%b}'
+EMPTY_GZIP, EMPTY_BLOCK = b"\x1f\x8b\x08\0\0\0\0\0\0\3", b"\0\0\0\xff\xff"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
@@ -85,6 +87,59 @@ def test_compression_that_was_not_asked_for_is_an_error(encoding: bytes) -> None
         with pytest.raises(BadResponseError, match="was not asked") as raised:
             client_with_key(server).account()
         assert "\x1b" not in str(raised.value)
+
+
+def test_tiny_chunks_are_not_kept_one_by_one() -> None:
+    pieces = [HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"2\r\n[]\r\n" * 150_000 + b"0\r\n\r\n"]
+    with serve_bytes(lambda _: pieces) as server:
+        client = Transport(server.base_url, 60)
+        tracemalloc.start()
+        try:
+            assert client.post("get.calls_report", b"{}", 60).body == b"[]" * 150_000
+            assert tracemalloc.get_traced_memory()[1] < 8_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("endless", "error"),
+    [(gzip.compress(PAGE % b"") + b"x" * 99, BadResponseError), (EMPTY_GZIP + EMPTY_BLOCK * 9, TooLargeError)],
+    ids=["after the end", "empty blocks"],
+)
+def test_endless_compressed_response_is_not_read_on(
+    endless: bytes, error: type[ComagicError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY", 2**18)
+
+    def respond(server: HostileServer) -> Iterator[bytes]:
+        yield HEAD + b"Content-Encoding: gzip\r\n\r\n" + endless
+        while not server.stopped.is_set():
+            yield EMPTY_BLOCK * 1000
+
+    with serve_bytes(respond) as server, pytest.raises(error):
+        client_with_key(server).page("get.calls_report", 0)
+
+
+def test_more_rows_than_requested_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    body = response(PAGE % b"{}, {}, {}")
+    with serve_bytes(lambda _: [body]) as server, pytest.raises(BadResponseError, match="3 rows, and 2 at most were"):
+        client_with_key(server).page("get.calls_report", 0, limit=2)
+
+
+def test_page_is_no_larger_than_what_may_still_be_held() -> None:
+    body = response(PAGE % (ROW % b', "x": [1, 2, 3]'))
+    with serve_bytes(lambda _: [body]) as server:
+        share = client_with_key(server).page("get.calls_report", 0).share
+    with serve_bytes(lambda _: [body]) as server, pytest.raises(TooLargeError, match="what is held"):
+        client_with_key(server).page("get.calls_report", 0, most=share * 0.9)
+
+
+def test_token_that_is_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    body = b'{"id": 1, "result": {"data": {"access_token": "%b"}}}' % (b"a" * 1001)
+    with serve_bytes(lambda _: [response(body)]) as server, pytest.raises(BadResponseError, match="1000 characters"):
+        client_with_login(server).account()
 
 
 def test_compressed_page_is_read() -> None:
