@@ -121,7 +121,7 @@ class TooLargeError(ComagicError):
 
 
 class TooManyColumnsError(ComagicError):
-    """Rows have more unknown keys than a load may add as columns; the table was not changed."""
+    """Rows have more unknown keys than a load may add as columns; what came before stays."""
 
 
 class WindowTooDenseError(ComagicError):

@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attem
 from ..api.transport import Transport
 from ..exceptions import BusyError, OverloadedError
 from ..load.runner import PIPELINE
-from ..redaction import mask, remember_secret
+from ..redaction import mask, one_line, remember_secret
 from ..settings import NotificationSettings, resolve_notifications
 from ..values import parse_webhook_url
 from .errors import EXIT_EARLY, EXIT_INTERRUPTED, causes, exit_code, explain
@@ -53,7 +53,7 @@ class Notifier:
         Returns:
             A warning for each receiver that could not be notified.
         """
-        text = mask(text).translate(NO_MARKUP)
+        text = one_line(mask(text)).translate(NO_MARKUP)
         words = {"{text}": text, "{outcome}": outcome, "{pipeline}": PIPELINE}
         receivers = (
             (f"Slack ({SLACK_HOOK})", self._slack_hook, {"text": "{text}", "mrkdwn": False}),
@@ -92,7 +92,7 @@ def notify_outcome(
     def send(outcome: str, text: str) -> None:
         message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, *warnings(), summary())))
         for warning in notifier.send(outcome, message):
-            console.print(f"Warning: {warning}", style="yellow", highlight=False)
+            console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
 
     try:
         yield

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from ..redaction import excerpt
+
 MAX_INTEGER = 2**63 - 1
 MIN_INTEGER = -(2**63)
 MAX_EXACT_DOUBLE = 2**53
 """Whole numbers up to this are exact as a double."""
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS, READ_CHARACTERS = 60, 2000
 MAX_NUMBER = 100
 """Characters of a number that is a text, at most."""
 MIN_YEAR, MAX_YEAR = 1900, 2261
@@ -35,9 +37,10 @@ def to_text(value: Any) -> str:
 
 
 def shorten(value: Any) -> str:
-    """A JSON value for a message: as JSON, cut short."""
+    """A JSON value for a message: as JSON, masked, in one line, cut short."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    shown = excerpt(text[:READ_CHARACTERS], 0, 0, SHOWN_CHARACTERS)
+    return shown if len(text) <= SHOWN_CHARACTERS else f"{shown}..."
 
 
 def to_integer(value: Any) -> int:

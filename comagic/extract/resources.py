@@ -6,7 +6,7 @@ which does the schema, the child tables, the state and the merge.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import dlt
@@ -18,6 +18,7 @@ from dlt.extract import DltResource
 from ..api.client import MAX_QUERY_ROWS
 from ..catalog import LIST, Dictionary, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
+from ..redaction import printable
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
@@ -170,8 +171,9 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
 
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     package_rows = settings.load_package_rows or MAX_QUERY_ROWS
-    reader = WindowReader(context.client, report, fields, zone, package_rows, parameters)
     transformer = _transformer(report, context, zone, parameters[0] if parameters else ())
+    redact = transformer.redact_to_json
+    reader = WindowReader(context.client, report, fields, zone, package_rows, parameters, redact)
     windows = period.windows if parameters else []
     planned = replace(
         context.new_sync(report),
@@ -191,7 +193,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         misfits = transformer.take_misfits()
         yield load_window(part, misfits, end, cursor is not None, zone)
         if part.rejected:
-            yield rejected_rows(part.rejected, report.name, transformer, part.window, zone)
+            yield rejected_rows(part.rejected, report.name, part.window, zone)
         progress.finish_window(name, part, misfits)
         progress.warn(transformer.unknown.warnings())
         loaded += part.loaded
@@ -211,7 +213,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
 def _transformer(resource: Resource, context: Context, zone: tzinfo, parameters: Collection[str]) -> RowTransformer:
     known, privacy = (context.progress or Progress()).unknown_keys, context.privacy(resource)
     if resource.name not in known:
-        existing = dlt.current.source_schema().tables.get(resource.name, {}).get("columns", {})
+        columns = dlt.current.source_schema().tables.get(resource.name, {}).get("columns", {})
+        existing = {name: column.get("data_type") for name, column in columns.items()}
         known[resource.name] = UnknownKeys(resource, privacy, existing, context.settings.max_new_columns)
     return RowTransformer(resource, zone, privacy, parameters, known[resource.name])
 
@@ -249,7 +252,7 @@ def _check_account(context: Context) -> None:
 
 def _describe(account: Mapping[str, Any]) -> str:
     client = f", client {account['user_id']}" if account["user_id"] is not None else ""
-    return f"account {account['app_id']}{client}"
+    return f"account {printable(str(account['app_id']))}{client}"
 
 
 def dictionary_resource(
@@ -274,7 +277,7 @@ def dictionary_resource(
         misfits = transformer.take_misfits()
         yield load_dictionary(dictionary.name, found, misfits)
         if found.rejected:
-            yield rejected_rows(found.rejected, dictionary.name, transformer, None, zone)
+            yield rejected_rows(found.rejected, dictionary.name, None, zone)
         if context.progress:
             context.progress.finish_dictionary(context.name(dictionary), found, misfits)
             context.progress.warn(transformer.unknown.warnings())
@@ -304,8 +307,9 @@ def read_whole(dictionary: Dictionary, context: Context) -> DictionaryResult:
     Raises:
         ComagicError: it could not be read whole.
     """
-    fields = context.selected_fields(dictionary)
-    return read_dictionary(context.client, dictionary, fields, **context.parameters(dictionary))
+    fields, parameters = context.selected_fields(dictionary), context.parameters(dictionary)
+    redact = RowTransformer(dictionary, UTC, context.privacy(dictionary), parameters).redact_to_json
+    return read_dictionary(context.client, dictionary, fields, redact, **parameters)
 
 
 def _hints(resource: Resource, context: Context) -> dict[str, Any]:

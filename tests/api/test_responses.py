@@ -71,13 +71,15 @@ def test_row_count_that_is_none_is_an_error() -> None:
         parse_page("m", {"data": [], "metadata": {"total_items": 10**30}}, 1)
 
 
-def test_half_a_surrogate_pair_is_loaded_and_reported(serve: Serve, command: Command, place: Path) -> None:
-    switches = Switches(values={"get.calls_report": {"campaign_name": "caf\ud83c"}})
+def test_half_a_surrogate_pair_and_a_mark_of_a_type_are_loaded(serve: Serve, command: Command, place: Path) -> None:
+    switches = Switches(values={"get.calls_report": {"campaign_name": "caf\ud83c", "utm_source": "\uf0290-0"}})
     sandbox = serve(recent_account(1), switches)
     outcome = command(**access_to(sandbox))
     assert outcome.code == 0, outcome.err
     assert "are not valid JSON" in outcome.out
-    assert Warehouse(place).query("SELECT DISTINCT campaign_name FROM calls") == [("caf\ufffd",)]
+    assert Warehouse(place).query("SELECT DISTINCT campaign_name, utm_source FROM calls") == [
+        ("caf\ufffd", "\ufffd0-0")
+    ]
 
 
 def test_unreadable_window_is_named_and_not_requested_again(serve: Serve, command: Command) -> None:
