@@ -19,7 +19,7 @@ from dlt.sources.helpers.requests import Session
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -122,8 +122,14 @@ class Transport:
             OSError: there is no connection, or no response.
         """
         cut = Event()
-        with self._cut_after(seconds, cut), self._request(body, headers, seconds) as response:
-            status = response.status_code
+        try:
+            with self._cut_after(seconds, cut), self._request(body, headers, seconds) as response:
+                status = response.status_code
+        except Timeout:
+            raise TimeoutError from None
+        except OSError:
+            if not cut.is_set():
+                raise
         self._line.cut()
         if cut.is_set():
             raise TimeoutError

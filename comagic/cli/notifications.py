@@ -25,7 +25,11 @@ TIMEOUT = 10.0
 HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
 ACCEPTED = range(200, 300)
 """Not a redirect: it would take the message, and the secret in the path, somewhere else."""
-PERMANENT = {f"HTTP {status}" for status in range(300, 500)} - {f"HTTP {status}" for status in OverloadedError.statuses}
+PERMANENT = {
+    TimeoutError.__name__,
+    *(f"HTTP {status}" for status in range(300, 500) if status not in OverloadedError.statuses),
+}
+"""Problems after which nothing is sent again; a receiver that did not answer in time may have got the message."""
 NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20"})
 """Characters that chats take for mentions, links and markup, and what is posted instead: a text can quote the API."""
 

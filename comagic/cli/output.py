@@ -14,7 +14,7 @@ from ..extract.windows import API_TIME
 from ..load.destinations import AnyDestination
 from ..load.freshness import Freshness
 from ..load.runner import Load
-from ..redaction import mask, one_line
+from ..redaction import mask, one_line, printable
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -53,7 +53,9 @@ def print_summary(load: Load) -> None:
         out.print(f"BigQuery bills the run's queries as {load.billed_bytes / 2**30:,.2f} GiB.", highlight=False)
     for column in load.new_columns:
         out.print("[yellow]New column:[/yellow] ", end="")
-        out.print(f"{column}, which the API sends although it is not documented.", markup=False, highlight=False)
+        out.print(
+            f"{printable(column)}, which the API sends although it is not documented.", markup=False, highlight=False
+        )
     _print_skipped(load.progress, load.settings.optional_resources)
 
 

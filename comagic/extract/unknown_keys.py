@@ -25,7 +25,7 @@ from .schema import USER_ID, flatten
 NAMING = NamingConvention()
 """dlt's default naming convention, which this project's source uses."""
 RESERVED = ("partition_date", USER_ID.name)
-DLT_PREFIX, VARIANT_MARK = re.compile("_+dlt"), "__v_"
+DLT_PREFIX, VARIANT_MARK = re.compile("_+dlt|dlt_"), "__v_"
 VARIANT = "{name}__v_text"
 """dlt's name of the column beside a column, for text that does not fit its type."""
 TYPES: Mapping[type, str] = {str: "text", bool: "bool", int: "bigint", float: "double"}

@@ -131,13 +131,10 @@ def test_failing_notifier_hides_no_error_and_shows_no_secret(
     assert command(**succeeding).code == 0
 
 
-@pytest.mark.parametrize(
-    ("fast", "problem"), [(b"", "TimeoutError|ConnectionError"), (HEAD + b"Content-Length: 999\r\n\r\n", "")]
-)
+@pytest.mark.parametrize(("fast", "problem"), [(b"", "TimeoutError"), (HEAD + b"Content-Length: 999\r\n\r\n", "")])
 def test_slow_receiver_is_not_waited_for(fast: bytes, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte at a time: of the headers, which are cut, or of the body, which nobody reads."""
     monkeypatch.setattr(notifications, "TIMEOUT", 0.25)
-    monkeypatch.setattr(notifications, "ATTEMPTS", 1)
 
     def respond(server: HostileServer) -> Iterator[bytes]:
         yield fast

@@ -41,6 +41,8 @@ def transformed(more: dict[str, Any], **options: Any) -> tuple[dict[str, Any], R
             "_dlt_id",
             "_DLT_LOAD_ID",
             "_dlt_root_id",
+            "__dlt_id",
+            "talk__duration",
             "Partition-Date",
             "Talk.Duration",
             "talkDuration",
