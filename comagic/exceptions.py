@@ -46,9 +46,13 @@ responses.)
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from itertools import count, islice
 from typing import Any, ClassVar
 
-from .redaction import map_texts, printable
+from .redaction import printable
+
+MAX_DETAILS = 100
+"""Values of an error of the API that are looked at."""
 
 
 class Action(Enum):
@@ -117,7 +121,7 @@ class TooLargeError(ComagicError):
 
 
 class TooManyColumnsError(ComagicError):
-    """Rows have more unknown keys than a load may add as columns; the table was not changed."""
+    """Rows have more unknown keys than a load may add as columns; what came before stays."""
 
 
 class WindowTooDenseError(ComagicError):
@@ -166,7 +170,7 @@ class ApiError(ComagicError):
         self.mnemonic = mnemonic
         self.message = message
         self.details: Mapping[str, Any] = details or {}
-        super().__init__(f"{method}: {message.rstrip('.') or 'no message'} ({mnemonic}). {self.advice()}")
+        super().__init__(f"{method}: {message.rstrip('.') or 'no message'} ({mnemonic}). {printable(self.advice())}")
 
     def advice(self) -> str:
         """How to fix it, in one sentence."""
@@ -329,10 +333,25 @@ BY_MNEMONIC: Mapping[str, type[ApiError]] = {name: kind for kind in _subclasses(
 
 def api_error(method: str, error: Any) -> ApiError:
     """Returns the exception for the `error` of a response, by its mnemonic; `ApiError` itself for an unknown one."""
-    body: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
+    body: dict[str, Any] = error if isinstance(error, dict) else {"message": error}
+    message, code = (_shown(body.get(name), count()) for name in ("message", "code"))
     data = body.get("data")
-    details: dict[str, Any] = data if isinstance(data, dict) else {}
-    mnemonic = str(details.get("mnemonic") or f"code {body.get('code')}")
-    kind = BY_MNEMONIC.get(mnemonic)
-    shown = mnemonic if kind else printable(mnemonic)
-    return (kind or ApiError)(method, shown, printable(str(body.get("message") or "")), map_texts(details, printable))
+    details: dict[str, Any] = _shown(data, count()) if isinstance(data, dict) else {}
+    mnemonic = data.get("mnemonic") if isinstance(data, dict) else None
+    kind = BY_MNEMONIC.get(mnemonic) if isinstance(mnemonic, str) else None
+    named = mnemonic if kind else printable(str(details.get("mnemonic") or f"code {code}"))
+    return (kind or ApiError)(method, str(named), printable(str(message or "")), details)
+
+
+def _shown(value: Any, seen: Iterator[int]) -> Any:
+    """The first values of a JSON value, their texts for a message."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, (list, dict)) and next(seen) >= MAX_DETAILS:
+        return None
+    if isinstance(value, list):
+        return [_shown(item, seen) for item in islice(value, MAX_DETAILS) if next(seen) < MAX_DETAILS]
+    if isinstance(value, dict):
+        items = islice(value.items(), MAX_DETAILS)
+        return {printable(name): _shown(item, seen) for name, item in items if next(seen) < MAX_DETAILS}
+    return value

@@ -167,7 +167,7 @@ class Settings(_Checked):
     max_new_columns: int = _setting(
         100,
         "New columns of a table in one load, at most: a key that the API sends and the catalog does not have becomes a "
-        "column; with more, the resource stops before its table is changed",
+        "column; with more, the resource stops, and what came before stays",
         whole_number(0, 1000),
     )
     maximum_bytes_billed: int | None = _setting(

@@ -1,10 +1,11 @@
 """Parses and checks the values of settings and options; an error names the one that is wrong."""
 
-import base64
 import difflib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from pendulum.tz.exceptions import InvalidTimezone
 from .api.brands import is_loopback
 from .catalog import dictionaries, reports, resources
 from .exceptions import ConfigurationError
+from .redaction import printable
 
 DAY_FORM = "%Y-%m-%d"
 ALL_CLIENTS = "all"
@@ -24,9 +26,8 @@ TEXT_ONLY = '{"text": "{text}"}'
 MAX_MINUTES = 100_000
 """Longest time limit that is accepted: some ten weeks."""
 
-MIN_KEY_BYTES = 16
-"""Random bytes of the key of pseudonyms, at least."""
-URL_SAFE = str.maketrans("-_", "+/")
+MIN_KEY_BITS = 128
+"""Random bits of the key of pseudonyms, at least."""
 
 Check = Callable[[str, Any], Any]
 """Takes a setting's full name and its value, returns the value to use, or raises ConfigurationError."""
@@ -99,7 +100,8 @@ def parse_time_zone(name: str, value: str) -> tzinfo:
     try:
         return pendulum.timezone(value)
     except (InvalidTimezone, ValueError, OSError):
-        raise ConfigurationError(f"{name}: {value!r} is not a time zone; write a name such as Europe/Moscow.") from None
+        shown = printable(repr(value))
+        raise ConfigurationError(f"{name}: {shown} is not a time zone; write a name such as Europe/Moscow.") from None
 
 
 def resolve_resources(name: str, names: Iterable[str]) -> list[str]:
@@ -172,28 +174,44 @@ def parse_optional_time_zone(name: str, value: Any) -> tzinfo | None:
 def parse_pseudonym_key(name: str, value: Any) -> str | None:
     """Checks the key of pseudonyms: random bits as hex or base64. It is used as it is written, not decoded.
 
-    Ten thousand million phone numbers are tried in minutes, so a key that somebody thought of protects nobody.
+    Ten thousand million phone numbers are tried in minutes, so a key that somebody thought of protects nobody. Words,
+    repetitions and sequences are recognized; whether a key is random cannot be told.
 
     Raises:
-        ConfigurationError: it has less than 128 bits, or is neither hex nor base64; it is not shown.
+        ConfigurationError: it has less than 128 bits, or is neither hex nor base64, or is hardly random; it is not
+            shown.
     """
     if value is None:
         return None
     key = str(value)
-    bits: bytes | None = None
-    for decode in (bytes.fromhex, _from_base64):
-        with suppress(ValueError):
-            bits = bits or decode(key)
-    if bits is None or len(bits) < MIN_KEY_BYTES or len(set(bits)) < MIN_KEY_BYTES // 2:
+    if not _can_be_random(key):
         raise ConfigurationError(
-            f"{name}: a key needs {MIN_KEY_BYTES * 8} random bits at least, written as hex or base64. Make one with: "
+            f"{name}: a key needs {MIN_KEY_BITS} random bits at least, written as hex or base64. Make one with: "
             "comagic_pipeline.py make-key. Pseudonyms that were made with another key do not match the new ones."
         )
     return key
 
 
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text.translate(URL_SAFE) + "=" * (-len(text) % 4), validate=True)
+def _can_be_random(key: str) -> bool:
+    """True for a text that 128 random bits in hex or base64 are likely to be."""
+    kinds: tuple[str, ...]
+    if re.fullmatch("[0-9a-fA-F]{32,}", key):
+        digits, kinds, least = [int(digit, 16) for digit in key], ("[0-9]", "[a-fA-F]"), 8
+    elif re.fullmatch("[0-9a-zA-Z+/_-]{22,}={0,2}", key):
+        digits, kinds, least = [ord(digit) for digit in key.rstrip("=")], ("[0-9]", "[a-z]", "[A-Z]"), 12
+    else:
+        return False
+    pairs = [high * 256 + low for high, low in zip(digits[::2], digits[1::2], strict=False)]
+    is_sequence = any(_is_sequence(numbers) for numbers in (digits, pairs))
+    is_repeated = (key + key).find(key, 1) < len(key)
+    has_all = all(re.search(kind, key) for kind in kinds) and len(set(digits)) >= least
+    return has_all and not is_sequence and not is_repeated
+
+
+def _is_sequence(numbers: Sequence[int]) -> bool:
+    """True if half of the steps from one number to the next are the same."""
+    steps = Counter(right - left for left, right in pairwise(numbers))
+    return max(steps.values()) * 2 >= len(numbers) - 1
 
 
 def parse_user_ids(name: str, value: Any) -> tuple[int | str, ...]:
@@ -214,10 +232,14 @@ def parse_webhook_url(name: str, value: Any) -> str | None:
     """Checks a webhook's URL.
 
     Raises:
-        ConfigurationError: it is not an http(s) URL; it is not shown, since it may contain a secret.
+        ConfigurationError: it is not an https URL (http is accepted for this machine); it is not shown, since it may
+            contain a secret.
     """
     if value:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            raise ConfigurationError(f"{name} is not a URL such as https://example.com/hook") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"{name} is not a URL such as https://example.com/hook")
         if parts.scheme == "http" and not is_loopback(parts.hostname):

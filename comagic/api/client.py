@@ -14,6 +14,8 @@ Shapes of requests and responses: the vendor's manual of the Data API v2.0; `com
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -114,6 +116,7 @@ class DataApiClient:
             remember_secret(credentials.password)
         remember_secret(self._token)
         self._ids = count(1)
+        self._share = 0.0
         self._accounts: dict[int | None, Account] = {}
         runtime = resolve_configuration(RuntimeConfiguration())
         self._max_pause = float(runtime.request_max_retry_delay)
@@ -138,45 +141,49 @@ class DataApiClient:
             self._accounts[user_id] = self._call("get.account", params, parse_account)
         return self._accounts[user_id]
 
-    def page(self, method: str, offset: int, limit: int = MAX_LIMIT, **params: Any) -> Page:
+    def page(self, method: str, offset: int, limit: int = MAX_LIMIT, most: float = 1.0, **params: Any) -> Page:
         """Calls a method that returns rows, for one page of them.
 
         Args:
             method: for example `get.calls_report`.
             offset: rows to skip, at most 100,000.
             limit: rows to return, at most 10,000.
+            most: how large the page may be, as a share of the largest that is read.
             **params: further parameters of the method.
 
         Raises:
             ApiError: the API returned an error; the subclass says which.
             BadResponseError: the response is not what the API documents, after all attempts.
             UnreachableError: no connection or no response in time, after all attempts.
+            TooLargeError: the page is larger.
             LimitExceededError: the day's quota is exhausted, or other clients use up the minute's.
             DeadlineError: there is no time left to request or to wait.
         """
-        return self._call(method, {**params, "offset": offset, "limit": limit}, parse_page)
+        parse: Parse[Page] = partial(parse_page, limit=limit)
+        page = self._call(method, {**params, "offset": offset, "limit": limit}, parse, most)
+        return replace(page, share=self._share)
 
-    def _call(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed]) -> Parsed:
+    def _call(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float = 1.0) -> Parsed:
         """Calls a method and returns its parsed result; waits for the minute's quota if need be."""
         for _ in range(MAX_MINUTE_WAITS):
             try:
-                return self._call_in_session(method, params, parse)
+                return self._call_in_session(method, params, parse, most)
             except LimitExceededError as exceeded:
                 if exceeded.kind == "day" or self.usage.limit("day_remaining") == 0:
                     raise
                 self._limiter.wait_for_reset()
-        return self._call_in_session(method, params, parse)
+        return self._call_in_session(method, params, parse, most)
 
-    def _call_in_session(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed]) -> Parsed:
+    def _call_in_session(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float) -> Parsed:
         """Makes the call; if the session has expired, logs in once and makes it again."""
         is_new_session = self._token is None
         try:
-            return self._exchange(method, {**self._common_params(), **params}, parse)
+            return self._exchange(method, {**self._common_params(), **params}, parse, most)
         except ComagicError as error:
             if error.action is not Action.LOGIN or is_new_session or self._login is None:
                 raise
         self._token = None
-        return self._exchange(method, {**self._common_params(), **params}, parse)
+        return self._exchange(method, {**self._common_params(), **params}, parse, most)
 
     def _common_params(self) -> dict[str, Any]:
         """The parameters of every call; opens a session if there is none."""
@@ -186,12 +193,12 @@ class DataApiClient:
         client = {} if self._user_id is None else {"user_id": self._user_id}
         return {"access_token": self._token, **client}
 
-    def _exchange(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed]) -> Parsed:
+    def _exchange(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float = 1.0) -> Parsed:
         """Sends a request and parses the response; retries transient errors."""
-        parsed: Parsed = self._retrying(self._exchange_once, method, params, parse)
+        parsed: Parsed = self._retrying(self._exchange_once, method, params, parse, most)
         return parsed
 
-    def _exchange_once(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed]) -> Parsed:
+    def _exchange_once(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float) -> Parsed:
         """Sends one request. Neither body ever reaches a log: the request carries the credentials."""
         self._limiter.pace()
         request_id = next(self._ids)
@@ -206,7 +213,7 @@ class DataApiClient:
         finally:
             self.usage.seconds += time.perf_counter() - started
         self.usage.note_clock(received.headers.get("Date"))
-        response, repairs = decode(method, received.body)
+        response, repairs, self._share = decode(method, received.body, most)
         del received
         self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
         self._limiter.note(parse_limits(response))

@@ -10,6 +10,8 @@ from .deadline import Deadline
 
 MINUTE = 60.0
 """Seconds after which the minute's quota has been reset at the latest."""
+MAX_LIMIT = 10**12
+"""A larger number of calls or seconds is none."""
 SLOW_SHARE = 0.25
 """Share of the minute's quota from which on requests are spread over the rest of the minute."""
 
@@ -36,9 +38,10 @@ class Usage:
         """Takes the header `Date` of a response."""
         try:
             server = parsedate_to_datetime(date or "")
-        except ValueError:
-            return
-        self.clock_difference = (server - datetime.now(UTC)).total_seconds()
+            aware = server if server.tzinfo else server.replace(tzinfo=UTC)
+            self.clock_difference = (aware - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError, TypeError, IndexError):
+            return  # the header is damaged
 
     @property
     def total(self) -> int:
@@ -48,7 +51,7 @@ class Usage:
     def limit(self, name: str) -> int | None:
         """One of the limits, if it was reported."""
         value = self.limits.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT else None
 
 
 class RateLimiter:

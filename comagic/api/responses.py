@@ -13,12 +13,15 @@ from typing import Any
 from dlt.common.json import json
 
 from ..exceptions import BadResponseError, MalformedResponseError, TooLargeError, api_error
-from ..redaction import map_texts, printable
+from ..redaction import excerpt, map_texts, printable
 
 Result = Mapping[str, Any]
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, or a byte that is not UTF-8."""
+TYPE_MARK = re.compile("^[\uf026-\uf02e]")
+"""What dlt's files begin a text with that is no text: the rest would be read as a number, a time, a UUID."""
+TYPE_MARK_IN_BODY = re.compile(rb"\xef\x80[\xa6-\xae]|\\u[fF]02[6-9a-eA-E]")
 
 
 MAX_VALUES, MAX_CONTAINERS, MAX_LEVELS = 2_500_000, 500_000, 100
@@ -36,7 +39,7 @@ class Account:
         timezone: IANA name of the time zone of all times in requests and responses.
     """
 
-    app_id: int | None
+    app_id: int | str | None
     name: str
     timezone: str
 
@@ -48,31 +51,49 @@ class Page:
     Attributes:
         rows: the rows, unchanged.
         total: rows of the whole query, before `limit` and `offset`, at the time of this response.
+        share: its size, as a share of the largest that is read.
     """
 
     rows: list[dict[str, Any]]
     total: int
+    share: float = 0.0
 
+
+MAX_BODY = 80 * 2**20
+"""Bytes of a response, decompressed: twice the largest page of the sandbox, 10,000 calls with all fields (37 MB)."""
+MAX_TOTAL = 10**12
+"""More rows than this are not a count."""
+MAX_TOKEN = 1000
+"""Characters of a session's token, at most."""
+MAX_ID = 100
+"""Characters of the account's id, at most, if it is a text."""
 
 BIG_INTEGER = re.compile(rb"[:\[,]\s*-?\d{19}")
 """A number that may exceed 64 bits; the fast parser would round it to a double."""
 
 
-def decode(method: str, body: bytes) -> tuple[dict[str, Any], int]:
-    """Returns the JSON-RPC object of a response body, and the number of repairs that reading it took.
+def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dict[str, Any], int, float]:
+    """Returns the JSON-RPC object of a response body, the number of repairs that reading it took, and its size.
 
     What JSON does not allow is read leniently: half a surrogate pair and bytes that are not UTF-8 become U+FFFD, NaN
-    and infinity null.
+    and infinity null. The marks of dlt's typed JSON become U+FFFD, too.
+
+    Args:
+        method: the API's method, for messages.
+        body: the body.
+        most: how large it may be, as a share of the largest that is read.
 
     Raises:
         BadResponseError: it is not JSON at all: HTML, a truncated response, nothing.
         MalformedResponseError: it is JSON up to some position; reading it again would not help.
-        TooLargeError: it has more values, or deeper ones, than any page.
+        TooLargeError: it has more values, or deeper ones, than any page, or than may be held beside earlier pages.
     """
-    if body.count(b",") > MAX_VALUES or body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+    share = _share(body)
+    if share > most:
+        whole = "the response has" if most >= 1 else "this response and what is held of those before it have"
         raise TooLargeError(
-            f"{method}: the response has more than {MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists or objects, "
-            "twice the largest page. Load fewer fields (sources.comagic.fields), or check "
+            f"{method}: {whole} more than {MAX_BODY / 2**20:.0f} MB, {MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists "
+            "or objects, twice the largest page. Load fewer fields (sources.comagic.fields), or check "
             "sources.comagic.base_url."
         )
     repairs = 0
@@ -91,7 +112,28 @@ def decode(method: str, body: bytes) -> tuple[dict[str, Any], int]:
         )
     if not isinstance(response, dict):
         raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
-    return response, repairs
+    if TYPE_MARK_IN_BODY.search(body):
+        response, marks = _replaced(response, TYPE_MARK)
+        repairs += marks
+    return response, repairs, share
+
+
+def _share(body: bytes | bytearray) -> float:
+    """The size of a body as a share of the largest: of its bytes, its values, or its lists and objects."""
+    containers = body.count(b"{") + body.count(b"[")
+    return max(len(body) / MAX_BODY, body.count(b",") / MAX_VALUES, containers / MAX_CONTAINERS)
+
+
+def _replaced(value: Any, pattern: re.Pattern[str]) -> tuple[Any, int]:
+    """A JSON value whose texts have U+FFFD for a pattern, and how often."""
+    replaced = 0
+
+    def replace(_: object) -> str:
+        nonlocal replaced
+        replaced += 1
+        return "\ufffd"
+
+    return map_texts(value, lambda part: pattern.sub(replace, part)), replaced
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -102,17 +144,12 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return any(_is_deeper(item, levels - 1) for item in items if isinstance(item, (dict, list)))
 
 
-def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
-    repairs = 0
-
-    def replace(_: object) -> str:
-        nonlocal repairs
-        repairs += 1
-        return "\ufffd"
+def _decode_leniently(method: str, body: bytes | bytearray) -> tuple[Any, int]:
+    constants = 0
 
     def constant(_: str) -> None:
-        nonlocal repairs
-        repairs += 1
+        nonlocal constants
+        constants += 1
 
     text = body.decode("utf-8", "surrogateescape")
     try:
@@ -123,14 +160,15 @@ def _decode_leniently(method: str, body: bytes) -> tuple[Any, int]:
         if stripped.startswith("{") and stripped.endswith("}"):
             raise MalformedResponseError(
                 f"{method}: the response is not JSON at character {position} of {len(text)}: "
-                f"{printable(repr(text[max(position - 20, 0) : position + 20]))}. Report it to the vendor, and load "
-                "around it with --since and --until."
+                f"'{excerpt(text, position, 20, 20)}'. Report it to the vendor, and load around it with --since and "
+                "--until."
             ) from None
         raise BadResponseError(
-            f"{method}: the response is not JSON ({len(body)} bytes, starting with {printable(repr(body[:40]))}). "
+            f"{method}: the response is not JSON ({len(body)} bytes, starting with '{excerpt(text, 0, 0, 40)}'). "
             "Check sources.comagic.base_url; if it is right, the service is down: run again later."
         ) from None
-    return map_texts(response, lambda part: SURROGATE.sub(replace, part)), repairs
+    response, replaced = _replaced(response, SURROGATE)
+    return response, constants + replaced
 
 
 def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> Result:
@@ -143,26 +181,36 @@ def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> R
     if response.get("error") is not None:
         raise api_error(method, response["error"])
     if response.get("id") != request_id:
-        raise BadResponseError(
-            f"{method}: the response belongs to another request (id {printable(repr(response.get('id')))})."
-        )
+        raise BadResponseError(f"{method}: the response belongs to another request ({_named_id(response)}).")
     result = response.get("result")
     if not isinstance(result, dict) or "data" not in result:
         raise BadResponseError(f"{method}: the response has neither an error nor a result with data.")
     return result
 
 
-def parse_page(method: str, result: Result) -> Page:
+def _named_id(response: Mapping[str, Any]) -> str:
+    value = response.get("id")
+    return f"id {printable(str(value))}" if isinstance(value, (str, int, float)) else "without an id"
+
+
+def parse_page(method: str, result: Result, limit: int) -> Page:
     """Returns the rows of a result, and how many the query has.
 
+    Args:
+        method: the API's method, for messages.
+        result: the result.
+        limit: rows that were requested, at most.
+
     Raises:
-        BadResponseError: there is no list of rows, or no total.
+        BadResponseError: there is no list of rows, or there are more than requested, or no total.
     """
     rows, metadata = result["data"], result.get("metadata")
     total = metadata.get("total_items") if isinstance(metadata, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadResponseError(f"{method}: the response's data is not a list of rows.")
-    if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+    if len(rows) > limit:
+        raise BadResponseError(f"{method}: the response has {len(rows):,} rows, and {limit:,} at most were requested.")
+    if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total <= MAX_TOTAL:
         raise BadResponseError(f"{method}: the response has no row count (metadata.total_items).")
     return Page(rows, total)
 
@@ -171,12 +219,15 @@ def parse_account(method: str, result: Result) -> Account:
     """Returns the account in the result of `get.account`.
 
     Raises:
-        BadResponseError: it has no account with a time zone.
+        BadResponseError: it has no account with a time zone, or the account's id is none.
     """
     rows = result["data"]
     if not (isinstance(rows, list) and rows and isinstance(rows[0], dict) and isinstance(rows[0].get("timezone"), str)):
         raise BadResponseError(f"{method}: the response has no account with a time zone.")
-    return Account(rows[0].get("app_id"), str(rows[0].get("name") or ""), rows[0]["timezone"])
+    app_id, name = rows[0].get("app_id"), rows[0].get("name")
+    if not (app_id is None or type(app_id) is int or (isinstance(app_id, str) and len(app_id) <= MAX_ID)):
+        raise BadResponseError(f"{method}: the account's app_id is neither a number nor a short text.")
+    return Account(app_id, str(name or "") if isinstance(name, (str, int, float)) else "", rows[0]["timezone"])
 
 
 def parse_token(method: str, result: Result) -> str:
@@ -187,8 +238,8 @@ def parse_token(method: str, result: Result) -> str:
     """
     data = result["data"]
     token = data.get("access_token") if isinstance(data, dict) else None
-    if not isinstance(token, str) or not token:
-        raise BadResponseError(f"{method}: the response has no access_token.")
+    if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN:
+        raise BadResponseError(f"{method}: the response has no access_token, or one of over {MAX_TOKEN} characters.")
     return token
 
 

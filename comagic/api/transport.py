@@ -7,7 +7,7 @@ after which the connection is cut, and the body is read and decompressed in piec
 
 import socket
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 from dlt.sources.helpers.requests import Session
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from requests.auth import HTTPBasicAuth
+from requests.exceptions import RequestException, Timeout
 from requests.structures import CaseInsensitiveDict
+from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, InvalidHeader
@@ -28,13 +30,12 @@ from urllib3.util import Retry
 from ..exceptions import BadResponseError, OverloadedError, StatusError, TooLargeError, UnreachableError
 from ..redaction import printable
 from .brands import is_loopback
+from .responses import MAX_BODY
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
 EXCHANGE_TIMEOUTS = 5
 """A whole exchange may take so many times the timeout of a single read."""
-MAX_BODY = 80 * 2**20
-"""Bytes of a response, decompressed: twice the largest page of the sandbox, 10,000 calls with all fields (37 MB)."""
 PIECE = 2**16
 MAX_SECONDS = 1e6
 """Longest time that a thread can wait for on every system."""
@@ -56,7 +57,7 @@ class Exchange:
     """
 
     headers: CaseInsensitiveDict[str]
-    body: bytes
+    body: bytes | bytearray
 
 
 class Transport:
@@ -72,7 +73,7 @@ class Transport:
         self._timeout = timeout
         self._line = _Line()
         self._session = Session(raise_for_status=False)
-        self._session.auth = _no_auth
+        self._session.auth = _own_auth
         # Proxies of the environment are meant for the network, not for this machine.
         self._session.trust_env = not is_loopback(urlsplit(url).hostname or "")
         self._session.mount("https://", _Adapter(self._line))
@@ -94,8 +95,8 @@ class Transport:
         limit = min(self._timeout * EXCHANGE_TIMEOUTS, seconds)
         cut = Event()
         try:
-            with self._cut_after(limit, cut):
-                exchange = self._exchange(method, body, min(self._timeout, limit))
+            with self._cut_after(limit, cut), self._request(body, HEADERS, limit) as response:
+                exchange = self._exchange(method, response)
             if not cut.is_set():  # else a response that was cut in its headers looks complete
                 return exchange
             cause = ""
@@ -108,19 +109,47 @@ class Transport:
             "network."
         )
 
-    def _exchange(self, method: str, body: bytes, timeout: float) -> Exchange:
-        response = self._session.post(
+    def send(self, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
+        """Posts a body and returns the HTTP status; the body of the response is not read.
+
+        Args:
+            body: what to post.
+            headers: the headers.
+            seconds: how long it may take at most.
+
+        Raises:
+            TimeoutError: it took longer.
+            OSError: there is no connection, or no response.
+        """
+        cut = Event()
+        try:
+            with self._cut_after(seconds, cut), self._request(body, headers, seconds) as response:
+                status = response.status_code
+        except Timeout:
+            raise TimeoutError from None
+        except OSError:
+            if not cut.is_set():
+                raise
+        self._line.cut()
+        if cut.is_set():
+            raise TimeoutError
+        return status
+
+    def _request(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Response:
+        timeout = min(self._timeout, seconds)
+        return self._session.post(
             self.url,
             data=body,
-            headers=HEADERS,
+            headers=headers,
             allow_redirects=False,
             stream=True,
             timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
         )
-        with response:
-            self._check_status(method, response)
-            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-            return Exchange(response.headers, b"".join(_limited(method, response, encoding)))
+
+    def _exchange(self, method: str, response: Response) -> Exchange:
+        self._check_status(method, response)
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        return Exchange(response.headers, _read(method, response, encoding))
 
     def _check_status(self, method: str, response: Response) -> None:
         status = response.status_code
@@ -138,7 +167,7 @@ class Transport:
 
     @contextmanager
     def _cut_after(self, seconds: float, cut: Event) -> Iterator[None]:
-        """Cuts the connection if the `with` block takes longer, and notes that in `cut`."""
+        """Cuts the connection if the `with` block takes longer, and notes that in `cut`; or if it fails."""
 
         def end() -> None:
             cut.set()
@@ -149,6 +178,9 @@ class Transport:
         timer.start()
         try:
             yield
+        except BaseException:  # closing it would not do: a copy of its socket is open
+            self._line.cut()
+            raise
         finally:
             timer.cancel()
 
@@ -216,38 +248,41 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = pools
 
 
-def _limited(method: str, response: Response, encoding: str) -> Iterator[bytes]:
-    """The body in pieces, decompressed, up to the limit."""
+def _read(method: str, response: Response, encoding: str) -> bytearray:
+    """The body, decompressed, up to the limit; in one buffer, since a server can send it two bytes at a time."""
     if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise BadResponseError(f"{method}: the response is compressed by {printable(encoding)!r}, which was not asked.")
     is_compressed = "gzip" in encoding
-    unpacker, received = zlib.decompressobj(GZIP), 0
-    for piece in response.raw.stream(PIECE, decode_content=False):
+    unpacker, body, received = zlib.decompressobj(GZIP), bytearray(), 0
+    while piece := response.raw.read(PIECE, decode_content=False):
+        received += len(piece)
         try:
-            unpacked = unpacker.decompress(piece, MAX_BODY + 1 - received) if is_compressed else piece
+            body += unpacker.decompress(piece, MAX_BODY + 1 - len(body)) if is_compressed else piece
         except zlib.error as error:
             raise BadResponseError(f"{method}: the response is damaged ({error}).") from None
-        received += len(unpacked)
-        if received > MAX_BODY:
+        if max(received, len(body)) > MAX_BODY:
             raise TooLargeError(
                 f"{method}: the response is larger than {MAX_BODY / 2**20:.0f} MB, twice the largest page. Load fewer "
                 "fields (sources.comagic.fields), or check sources.comagic.base_url."
             )
-        yield unpacked
+        if unpacker.unused_data:
+            raise BadResponseError(f"{method}: the response is damaged (it goes on after its compressed content).")
     if is_compressed and not unpacker.eof:
         raise BadResponseError(f"{method}: the response is cut short.")
+    return body
 
 
-def _no_auth(request: PreparedRequest) -> PreparedRequest:
-    """No authentication by HTTP: without this, requests would take a password from `.netrc`."""
-    return request
+def _own_auth(request: PreparedRequest) -> PreparedRequest:
+    """User and password of the URL itself, if any: without this, requests would take a password from `.netrc`."""
+    user, password = get_auth_from_url(request.url or "")
+    return HTTPBasicAuth(user, password)(request) if user or password else request
 
 
 def _retry_after(response: Response) -> float:
     """Seconds in the Retry-After header, given as a number or as a date; 0 if there is none or it is malformed."""
     try:
         return Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
-    except (InvalidHeader, ValueError, OverflowError):
+    except (InvalidHeader, ValueError, OverflowError, TypeError):
         return 0.0
 
 

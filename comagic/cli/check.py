@@ -13,6 +13,7 @@ from ..exceptions import ComagicError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.reader import ACCOUNT_METHOD, parameter_sets
 from ..extract.windows import API_TIME, to_local
+from ..redaction import printable
 from ..settings import Settings
 
 
@@ -54,7 +55,8 @@ def _check_account(context: Context, chosen: Sequence[Resource]) -> Iterator[Fin
         yield _problem(subject, error)
         return
     override = _zone_override(account, context.settings)
-    yield Finding(subject, f"{account.name} (id {account.app_id}), time zone {account.timezone}{override}")
+    name, app_id, zone = map(printable, (account.name, str(account.app_id), account.timezone))
+    yield Finding(subject, f"{name} (id {app_id}), time zone {zone}{override}")
     for resource in chosen:
         try:
             yield Finding(context.name(resource), _check_resource(context, resource))
@@ -85,7 +87,7 @@ def _check_report(context: Context, report: Report) -> str:
         fields=context.selected_fields(report),
         **parameters[0],
     )
-    scope = "".join(f" for {name} {parameters[0][name]}" for name in report.for_each)
+    scope = "".join(f" for {name} {printable(str(parameters[0][name]))}" for name in report.for_each)
     return f"{page.total:,} rows{scope} in the last 24 hours"
 
 

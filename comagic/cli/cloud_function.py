@@ -24,7 +24,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 
 from ..exceptions import BusyError, ConfigurationError
-from ..redaction import mask
+from ..redaction import mask, printable
 from ..settings import SOURCE_SECTION
 from .commands import RunLoad, cli, prepare_process
 from .errors import EXIT_EARLY, exit_code, explain, is_permanent
@@ -132,7 +132,7 @@ def parse_event(event: Any) -> list[str]:
     data = event.data
     message = data.get("message") if isinstance(data, Mapping) else None
     if not isinstance(message, Mapping):
-        raise BadRequestError(f"The event has no Pub/Sub message: {str(data)[:200]!r}.")
+        raise BadRequestError(f"The event has no Pub/Sub message: {printable(repr(data))}.")
     try:
         return parse_request(base64.b64decode(message.get("data") or "", validate=True).decode())
     except (binascii.Error, UnicodeDecodeError, TypeError) as error:
@@ -150,9 +150,9 @@ def parse_request(text: str) -> list[str]:
     try:
         request: dict[str, Any] = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"The request is not JSON ({error}): {text[:200]!r}.") from None
+        raise BadRequestError(f"The request is not JSON ({printable(str(error))}): {printable(repr(text))}.") from None
     if not isinstance(request, dict):
-        raise BadRequestError(f"The request is not a JSON object: {text[:200]!r}.")
+        raise BadRequestError(f"The request is not a JSON object: {printable(repr(text))}.")
     for name, value in request.items():
         if name not in REQUEST_KEYS:
             raise BadRequestError(f"The request has {name!r}; known are {', '.join(REQUEST_KEYS)}.")

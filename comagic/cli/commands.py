@@ -280,9 +280,9 @@ def check() -> None:
         failed |= finding.is_problem
         out.print("[red]no[/red]" if finding.is_problem else "[green]ok[/green]", end="")
         out.print(f"  {finding.subject}: {finding.text}", markup=False, highlight=False)
-    if limits := client.usage.limits:
-        spans = [f"{limits.get(f'{span}_remaining')} of {limits.get(f'{span}_limit')} this {span}" for span in SPANS]
-        out.print(f"    API calls left: {', '.join(spans)}", highlight=False)
+    limits = {span: [client.usage.limit(f"{span}_{kind}") for kind in ("remaining", "limit")] for span in SPANS}
+    if known := [f"{left} of {most} this {span}" for span, (left, most) in limits.items() if None not in (left, most)]:
+        out.print(f"    API calls left: {', '.join(known)}", markup=False, highlight=False)
     if failed:
         sys.exit(EXIT_FAILED)
 

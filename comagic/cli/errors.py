@@ -33,7 +33,7 @@ from ..exceptions import (
     TooManyColumnsError,
     WindowTooDenseError,
 )
-from ..redaction import mask, printable
+from ..redaction import mask, one_line, printable
 from ..settings import ConnectionSettings
 
 EXIT_FAILED = 1
@@ -47,7 +47,7 @@ RESUMES = "Loaded data is kept; the next run resumes."
 
 def explain(error: BaseException) -> str:
     """What happened and what to do, for the user, without secrets; empty if only a traceback can say."""
-    return mask(_explain(error))
+    return one_line(mask(_explain(error)))
 
 
 def _explain(error: BaseException) -> str:

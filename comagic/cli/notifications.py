@@ -7,19 +7,29 @@ from typing import Any
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.json import json
-from dlt.common.runtime.slack import send_slack_message
-from dlt.sources.helpers.requests import Client
-from requests import HTTPError
 from rich.console import Console
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
-from ..exceptions import BusyError
+from ..api.transport import Transport
+from ..exceptions import BusyError, OverloadedError
 from ..load.runner import PIPELINE
-from ..redaction import mask, remember_secret
+from ..redaction import mask, one_line, remember_secret
 from ..settings import NotificationSettings, resolve_notifications
+from ..values import parse_webhook_url
 from .errors import EXIT_EARLY, EXIT_INTERRUPTED, causes, exit_code, explain
 
+SLACK_HOOK = "runtime.slack_incoming_hook"
 ATTEMPTS = 3
 TIMEOUT = 10.0
+"""Seconds that an attempt may take."""
+HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
+ACCEPTED = range(200, 300)
+"""Not a redirect: it would take the message, and the secret in the path, somewhere else."""
+PERMANENT = {
+    TimeoutError.__name__,
+    *(f"HTTP {status}" for status in range(300, 500) if status not in OverloadedError.statuses),
+}
+"""Problems after which nothing is sent again; a receiver that did not answer in time may have got the message."""
 NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20"})
 """Characters that chats take for mentions, links and markup, and what is posted instead: a text can quote the API."""
 
@@ -29,7 +39,7 @@ class Notifier:
 
     Args:
         settings: the settings of `[notifications]`.
-        slack_hook: dlt's `[runtime] slack_incoming_hook`.
+        slack_hook: dlt's `[runtime] slack_incoming_hook`; dlt's own function would wait for it without a limit.
     """
 
     def __init__(self, settings: NotificationSettings, slack_hook: str | None) -> None:
@@ -47,25 +57,14 @@ class Notifier:
         Returns:
             A warning for each receiver that could not be notified.
         """
-        text = mask(text).translate(NO_MARKUP)
-        receivers: list[tuple[str, Callable[[], Any]]] = []
-        if slack_hook := self._slack_hook:
-            receivers.append(
-                ("Slack (runtime.slack_incoming_hook)", lambda: send_slack_message(slack_hook, text, False))
-            )
-        if url := self._settings.webhook_url:
-            words = {"{text}": text, "{outcome}": outcome, "{pipeline}": PIPELINE}
-            body = json.dumpb(_fill(self._settings.webhook_body, words))
-            receivers.append(("the webhook (notifications.webhook_url)", lambda: _post(url, body)))
-        warnings = []
-        for name, send in receivers:
-            try:
-                send()
-            except Exception as error:  # whatever it is, the run's own outcome counts
-                response = getattr(error, "response", None)
-                reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
-                warnings.append(f"{name} could not be notified: {reason}.")
-        return warnings
+        text = one_line(mask(text)).translate(NO_MARKUP)
+        words = {"{text}": text, "{outcome}": outcome, "{pipeline}": PIPELINE}
+        receivers = (
+            (f"Slack ({SLACK_HOOK})", self._slack_hook, {"text": "{text}", "mrkdwn": False}),
+            ("the webhook (notifications.webhook_url)", self._settings.webhook_url, self._settings.webhook_body),
+        )
+        problems = {name: _post(url, json.dumpb(_fill(body, words))) for name, url, body in receivers if url}
+        return [f"{name} could not be notified: {problem}." for name, problem in problems.items() if problem]
 
 
 def configured_notifier() -> Notifier:
@@ -76,7 +75,7 @@ def configured_notifier() -> Notifier:
     """
     slack_hook = resolve_configuration(RuntimeConfiguration()).slack_incoming_hook
     remember_secret(slack_hook)
-    return Notifier(resolve_notifications(), slack_hook)
+    return Notifier(resolve_notifications(), parse_webhook_url(SLACK_HOOK, slack_hook))
 
 
 @contextmanager
@@ -97,7 +96,7 @@ def notify_outcome(
     def send(outcome: str, text: str) -> None:
         message = " ".join(filter(None, (f"CoMagic load {outcome}.", text, *warnings(), summary())))
         for warning in notifier.send(outcome, message):
-            console.print(f"Warning: {warning}", style="yellow", highlight=False)
+            console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
 
     try:
         yield
@@ -116,12 +115,29 @@ def notify_outcome(
         send("succeeded", "")
 
 
-def _post(url: str, body: bytes) -> None:
-    client = Client(request_timeout=TIMEOUT, request_max_attempts=ATTEMPTS)
-    headers = {"Content-Type": "application/json; charset=UTF-8"}
-    response = client.post(url, data=body, headers=headers, allow_redirects=False)
-    if response.is_redirect:  # it would take the message, and the secret in the path, somewhere else
-        raise HTTPError(response=response)
+def _post(url: str, body: bytes) -> str:
+    """Posts a message, again after a transient problem; returns the last problem, empty if there is none."""
+    factor = resolve_configuration(RuntimeConfiguration()).request_backoff_factor
+    retrying = Retrying(
+        retry=retry_if_result(lambda problem: problem and problem not in PERMANENT),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=factor, max=TIMEOUT),
+        retry_error_callback=_last_problem,
+    )
+    problem: str = retrying(_attempt, url, body)
+    return problem
+
+
+def _attempt(url: str, body: bytes) -> str:
+    try:
+        status = Transport(url, TIMEOUT).send(body, HEADERS, TIMEOUT)
+    except Exception as error:  # whatever it is, the run's own outcome counts
+        return type(error).__name__
+    return "" if status in ACCEPTED else f"HTTP {status}"
+
+
+def _last_problem(state: RetryCallState) -> Any:
+    return state.outcome.result() if state.outcome else None
 
 
 def _fill(template: Any, words: Mapping[str, str]) -> Any:

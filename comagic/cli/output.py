@@ -14,6 +14,7 @@ from ..extract.windows import API_TIME
 from ..load.destinations import AnyDestination
 from ..load.freshness import Freshness
 from ..load.runner import Load
+from ..redaction import mask, one_line, printable
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -51,9 +52,9 @@ def print_summary(load: Load) -> None:
     if load.billed_bytes is not None:
         out.print(f"BigQuery bills the run's queries as {load.billed_bytes / 2**30:,.2f} GiB.", highlight=False)
     for column in load.new_columns:
+        out.print("[yellow]New column:[/yellow] ", end="")
         out.print(
-            f"[yellow]New column:[/yellow] {column}, which the API sends although it is not documented.",
-            highlight=False,
+            f"{printable(column)}, which the API sends although it is not documented.", markup=False, highlight=False
         )
     _print_skipped(load.progress, load.settings.optional_resources)
 
@@ -77,6 +78,13 @@ def warnings(progress: Progress, usage: Usage) -> list[str]:
             counts.append(f"{sync.misfits:,} values do not fit their column and are in columns named field__v_text")
         if counts:
             found.append(f"{name}: {', '.join(counts)}: {'; '.join(sync.problems)}.")
+    if strangers := progress.strangers:
+        first, rows = strangers[0], sum(result.outside for result in strangers)
+        found.append(
+            f"{first.resource} {first.window}: the API sent rows of other times than were requested, {rows:,} in all "
+            f"{len(strangers):,} such windows. They are not loaded; ask the vendor, since it may have answered another "
+            "question than was asked."
+        )
     if abs(usage.clock_difference) > MAX_CLOCK_DIFFERENCE:
         found.append(
             f"The API's clock differs from this machine's by {usage.clock_difference:+,.0f} seconds. Set this "
@@ -84,10 +92,10 @@ def warnings(progress: Progress, usage: Usage) -> list[str]:
         )
     if usage.repairs:
         found.append(
-            f"{usage.repairs:,} characters or numbers in responses are not valid JSON; they were replaced by U+FFFD or "
-            "null."
+            f"{usage.repairs:,} characters or numbers in responses are not valid JSON, or mark types in dlt's files; "
+            "they were replaced by U+FFFD or null."
         )
-    return found
+    return [one_line(mask(warning)) for warning in found]
 
 
 def summary_line(progress: Progress) -> str:

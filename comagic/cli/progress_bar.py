@@ -57,7 +57,7 @@ class ProgressBar(Collector):
     ) -> None:
         """Takes a counter's change; dlt's own counters are left out, since the sync counts more exactly."""
         if label == MESSAGES:
-            self._console.print(message, highlight=False)
+            self._console.print(message, markup=False, highlight=False)
         elif label == ROWS:
             self._rows += inc
         elif label == WINDOWS:
@@ -100,7 +100,8 @@ class ProgressBar(Collector):
         """Prints a line where there is no bar: if a resource ended, or if the last line was long ago."""
         if self._bar is None and (is_end or self._clock() - self._last_line >= SECONDS_BETWEEN_LINES):
             self._last_line = self._clock()
-            self._console.print(text if is_end else f"{text}; {self._calls_a_minute()}", highlight=False)
+            line = text if is_end else f"{text}; {self._calls_a_minute()}"
+            self._console.print(line, markup=False, highlight=False)
 
     def _calls_a_minute(self) -> str:
         minutes = max(self._clock() - self._started, 1.0) / 60

@@ -1,6 +1,6 @@
 """What the resources of one account, or of one client of an agency, are read with."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cached_property
@@ -91,7 +91,7 @@ class Context:
         return [name for name in chosen if not privacy.excludes(name)]
 
     def transformer(
-        self, resource: Resource, zone: tzinfo, parameters: Collection[str], existing: Collection[str]
+        self, resource: Resource, zone: tzinfo, parameters: Collection[str], existing: Mapping[str, str | None]
     ) -> RowTransformer:
         """What turns the resource's rows into rows for dlt.
 
@@ -99,7 +99,7 @@ class Context:
             resource: the report or dictionary.
             zone: the account's time zone.
             parameters: names of what is requested beside the fields.
-            existing: columns that its table has before the load.
+            existing: columns that its table has before the load, with their types.
         """
         known, privacy = (self.progress or Progress()).unknown_keys, self.privacy(resource)
         if resource.name not in known:

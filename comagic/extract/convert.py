@@ -12,11 +12,15 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from ..redaction import excerpt
+
 MAX_INTEGER = 2**63 - 1
 MIN_INTEGER = -(2**63)
 MAX_EXACT_DOUBLE = 2**53
 """Whole numbers up to this are exact as a double."""
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS, READ_CHARACTERS = 60, 2000
+MAX_NUMBER = 100
+"""Characters of a number that is a text, at most."""
 MIN_YEAR, MAX_YEAR = 1900, 2261
 """Years of timestamps that every destination can store, whatever the time zone."""
 
@@ -33,9 +37,10 @@ def to_text(value: Any) -> str:
 
 
 def shorten(value: Any) -> str:
-    """A JSON value for a message: as JSON, cut short."""
+    """A JSON value for a message: as JSON, masked, in one line, cut short."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    shown = excerpt(text[:READ_CHARACTERS], 0, 0, SHOWN_CHARACTERS)
+    return shown if len(text) <= SHOWN_CHARACTERS else f"{shown}..."
 
 
 def to_integer(value: Any) -> int:
@@ -46,7 +51,7 @@ def to_integer(value: Any) -> int:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    elif isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,19}(\.0*)?\s*", value, re.ASCII):
+    elif _is_number(value, r"\d{1,19}(\.0*)?"):
         value = int(value.split(".")[0])
     if not isinstance(value, int) or not MIN_INTEGER <= value <= MAX_INTEGER:
         raise Unconvertible
@@ -59,13 +64,19 @@ def to_double(value: Any) -> float:
     Raises:
         Unconvertible: it is something else, or a whole number that a double cannot hold exactly.
     """
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", value, re.ASCII):
+    if _is_number(value, r"(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?"):
         value = float(value)
     if not isinstance(value, (int, float)) or (isinstance(value, int) and abs(value) > MAX_EXACT_DOUBLE):
         raise Unconvertible
     if not math.isfinite(value):
         raise Unconvertible
     return float(value)
+
+
+def _is_number(value: Any, digits: str) -> bool:
+    """True for a text of such digits, with or without a sign and spaces around it."""
+    is_short = isinstance(value, str) and len(value) <= MAX_NUMBER
+    return is_short and bool(re.fullmatch(rf"\s*[+-]?{digits}\s*", value, re.ASCII))
 
 
 def to_bool(value: Any) -> bool:

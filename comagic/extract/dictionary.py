@@ -1,6 +1,6 @@
 """A dictionary that was read whole: what dlt gets of it, and whether it has changed since the last load."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import dlt
@@ -14,7 +14,7 @@ from .load_windows import load_dictionary
 from .reader import DictionaryResult, read_dictionary
 from .rejected_rows import rejected_rows
 from .schema import table_columns
-from .transform import Misfit, Row, content_hash
+from .transform import Misfits, Row, content_hash
 
 CONTENT_KEY = "content"
 """Key in a dictionary's state: a hash of what was loaded last."""
@@ -41,7 +41,7 @@ class ReadDictionary:
     context: Context
     result: DictionaryResult
     rows: list[Row]
-    misfits: Sequence[Misfit]
+    misfits: Misfits
     rejected: DataItemWithMeta | None
     content: int
     has_changed: bool = True
@@ -74,10 +74,10 @@ def read_whole(dictionary: Dictionary, context: Context, schema: Schema | None) 
         ComagicError: it could not be read whole.
     """
     fields, parameters, zone = context.selected_fields(dictionary), context.parameters(dictionary), context.zone()
-    result = read_dictionary(context.client, dictionary, fields, **parameters)
     transformer = context.transformer(dictionary, zone, parameters, table_columns(schema, dictionary))
+    result = read_dictionary(context.client, dictionary, fields, transformer.redact_to_json, **parameters)
     rows = transformer.transform(result.rows)
-    rejected = rejected_rows(result.rejected, dictionary.name, transformer, None, zone) if result.rejected else None
+    rejected = rejected_rows(result.rejected, dictionary.name, None, zone) if result.rejected else None
     if context.progress:
         context.progress.warn(transformer.unknown.warnings())
     return ReadDictionary(

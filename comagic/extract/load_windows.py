@@ -17,7 +17,7 @@ from ..catalog import Field
 from .reader import DictionaryResult, WindowResult
 from .rows import RejectedRow
 from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
-from .transform import Misfit
+from .transform import MAX_PROBLEMS, Misfits
 from .windows import to_utc
 
 TABLE = "load_windows"
@@ -54,11 +54,8 @@ FIELDS = (
 )
 
 
-MAX_PROBLEMS = 5
-
-
 def load_window(
-    result: WindowResult, misfits: Sequence[Misfit], period_end: datetime, is_incremental: bool, zone: tzinfo
+    result: WindowResult, misfits: Misfits, period_end: datetime, is_incremental: bool, zone: tzinfo
 ) -> DataItemWithMeta:
     """The row of a finished window, marked for its table.
 
@@ -88,7 +85,7 @@ def load_window(
     return dlt.mark.with_table_name(row, TABLE)
 
 
-def load_dictionary(resource: str, result: DictionaryResult, misfits: Sequence[Misfit]) -> DataItemWithMeta:
+def load_dictionary(resource: str, result: DictionaryResult, misfits: Misfits) -> DataItemWithMeta:
     """The row of a dictionary that was read whole, marked for its table.
 
     Args:
@@ -113,16 +110,12 @@ def load_dictionary(resource: str, result: DictionaryResult, misfits: Sequence[M
     return dlt.mark.with_table_name(row, TABLE)
 
 
-def describe_problems(rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> list[str]:
-    """The first rows that were rejected and values that do not fit, in words."""
-    return [*(row.reason for row in rejected), *map(str, misfits)][:MAX_PROBLEMS]
-
-
-def _problems(rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> dict[str, Any]:
+def _problems(rejected: Sequence[RejectedRow], misfits: Misfits) -> dict[str, Any]:
+    first = [*(row.reason for row in rejected[:MAX_PROBLEMS]), *map(str, misfits.first)][:MAX_PROBLEMS]
     return {
         "rows_rejected": len(rejected),
-        "values_not_converted": len(misfits),
-        "problems": "; ".join(describe_problems(rejected, misfits)) or None,
+        "values_not_converted": misfits.number,
+        "problems": "; ".join(first) or None,
     }
 
 

@@ -6,6 +6,7 @@ any shift.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..api.client import MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
@@ -15,21 +16,36 @@ OVERLAP = 1
 """Rows of the page before with which a page starts."""
 
 
-def iterate_pages(client: DataApiClient, method: str, **params: Any) -> Iterator[Page]:
+@dataclass
+class Budget:
+    """How much of what was read may be held in memory while more is read.
+
+    Attributes:
+        left: what is left, as a share of the largest page.
+    """
+
+    left: float = 1.0
+
+
+def iterate_pages(client: DataApiClient, method: str, budget: Budget, **params: Any) -> Iterator[Page]:
     """Pages through a query by offset until its rows end.
 
     Args:
         client: the client.
         method: a method that returns rows.
+        budget: how large a page may be; the reader that holds something of it takes that off.
         **params: further parameters of the method.
 
     Yields:
         Pages; each but the first starts with the overlap. The last one reaches the total, or has nothing beyond the
         overlap whatever the total says, or is the last that the API's maximum offset allows.
+
+    Raises:
+        TooLargeError: a page and what is held are too large together.
     """
     offset, repeated = 0, 0
     while True:
-        page = client.page(method, offset, **params)
+        page = client.page(method, offset, most=budget.left, **params)
         reached, total = offset + len(page.rows), page.total
         yield page
         del page  # or two pages would be in memory during the next call

@@ -1,17 +1,16 @@
 """What a load has read so far: the state of each resource's sync, reported to a dlt collector."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 
 from ..exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError, UnreachableError
-from .load_windows import MAX_PROBLEMS, describe_problems
 from .reader import DictionaryResult, WindowResult
 from .rows import RejectedRow
-from .transform import Misfit
+from .transform import MAX_PROBLEMS, Misfits
 from .unknown_keys import UnknownKeys
 
 WINDOWS = "windows"
@@ -20,6 +19,7 @@ ROWS = "rows"
 """Label of the collector's counter of rows."""
 MESSAGES = "messages"
 """Label of an update whose message is for the user."""
+NO_MISFITS = Misfits()
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Sync:
         rows: rows read so far.
         rejected: rows without a key or time.
         misfits: values that do not fit their column.
-        problems: the first of these, in words.
+        problems: field and row of the first of these; the values can be personal data.
         error: what stopped the sync before its end, if anything did.
         is_dictionary: whether it is a dictionary, which has no period and is read whole.
         is_resumed: whether the sync began in an earlier load that was stopped.
@@ -101,7 +101,7 @@ class Progress:
 
     Attributes:
         syncs: by name of the dlt resource.
-        windows: all finished windows.
+        windows: all finished windows, without their rejected rows.
         warnings: what else the user should know after the load.
         unknown_keys: keys that the catalog does not have, by name of the resource.
     """
@@ -128,19 +128,19 @@ class Progress:
         sync.planned = sync.finished + new.planned
         self._count_windows(name, 0)
 
-    def finish_window(self, name: str, result: WindowResult, misfits: Sequence[Misfit] = ()) -> None:
+    def finish_window(self, name: str, result: WindowResult, misfits: Misfits = NO_MISFITS) -> None:
         """Takes a finished window, and its values that do not fit."""
         sync = self.syncs[name]
         sync.position = result.reached
         sync.finished += 1
         sync.planned = sync.finished + result.remaining
         sync.rows += result.loaded
-        self.windows.append(result)
+        self.windows.append(replace(result, rejected=()))
         self._add_problems(sync, result.rejected, misfits)
         self.collector.update(name, inc=result.loaded, label=ROWS)
         self._count_windows(name, 1)
 
-    def finish_dictionary(self, name: str, result: DictionaryResult, misfits: Sequence[Misfit]) -> None:
+    def finish_dictionary(self, name: str, result: DictionaryResult, misfits: Misfits) -> None:
         """Takes a dictionary that was read whole, and its values that do not fit."""
         sync = self.syncs[name]
         sync.finished, sync.rows = 1, len(result.rows)
@@ -188,14 +188,20 @@ class Progress:
         return [sync.error for sync in sorted(failed, key=lambda sync: sync.stops_alone) if sync.error]
 
     @property
+    def strangers(self) -> list[WindowResult]:
+        """Windows for which the API sent rows of other times."""
+        return [result for result in self.windows if result.outside]
+
+    @property
     def differences(self) -> list[WindowResult]:
         """Windows for which the API announced another number of rows than it sent."""
         return [result for result in self.windows if result.difference]
 
-    def _add_problems(self, sync: Sync, rejected: Sequence[RejectedRow], misfits: Sequence[Misfit]) -> None:
+    def _add_problems(self, sync: Sync, rejected: Sequence[RejectedRow], misfits: Misfits) -> None:
         sync.rejected += len(rejected)
-        sync.misfits += len(misfits)
-        sync.problems = [*sync.problems, *describe_problems(rejected, misfits)][:MAX_PROBLEMS]
+        sync.misfits += misfits.number
+        places = [*(row.place for row in rejected[:MAX_PROBLEMS]), *(misfit.place for misfit in misfits.first)]
+        sync.problems = [*sync.problems, *places][:MAX_PROBLEMS]
 
     def _count_windows(self, name: str, inc: int) -> None:
         sync = self.syncs[name]

@@ -15,17 +15,20 @@ from typing import Any
 from dlt.common import logger
 
 from ..api.client import MAX_LIMIT, MAX_QUERY_ROWS, DataApiClient
-from ..api.responses import Page
-from ..catalog import Dictionary, Report, dictionaries
+from ..api.responses import MAX_BODY, Page
+from ..catalog import DAY, Dictionary, Report, dictionaries
 from ..exceptions import BadResponseError, MalformedResponseError, WindowTooDenseError
-from .pages import PageSequence, iterate_pages
-from .rows import IdentifiedRow, RejectedRow, identify
+from .convert import to_text
+from .pages import Budget, PageSequence, iterate_pages
+from .rows import IdentifiedRow, Redact, RejectedRow, identify
 from .transform import Row
-from .windows import API_TIME, Window, request_end, request_start, split
+from .windows import API_TIME, Window, day_start, request_end, request_start, split
 
 ACCOUNT_METHOD = "get.account"
 MAX_READINGS = 3
 """How often a window or dictionary is read, at most, if its rows move."""
+MAX_PARTS = 1000
+"""Parts of a split window, at most; a part that still has too many rows is split again."""
 SPLIT_SHARE = 0.9
 """Share of the maximum rows that the parts of a split window aim at: calls are not spread evenly."""
 
@@ -47,6 +50,7 @@ class WindowResult:
         seconds: time that it took, including what dlt did with the rows meanwhile.
         remaining: windows of the period that are still to be read, once for each set of parameters.
         rejected: rows without a key or time.
+        outside: rows of other times than were requested; they are not loaded.
     """
 
     resource: str
@@ -60,6 +64,7 @@ class WindowResult:
     seconds: float
     remaining: int
     rejected: Sequence[RejectedRow] = ()
+    outside: int = 0
 
     @property
     def difference(self) -> int:
@@ -80,6 +85,7 @@ class WindowReader:
         zone: the account's time zone.
         max_rows: split a window with more rows than this, if it can be split; at most what one query can reach.
         parameters: what else to request; each window is read once with each of them, and rows carry them.
+        redact: what is kept of rows that are rejected.
     """
 
     def __init__(
@@ -90,7 +96,9 @@ class WindowReader:
         zone: tzinfo,
         max_rows: int = MAX_QUERY_ROWS,
         parameters: Sequence[Mapping[str, Any]] = ({},),
+        redact: Redact = to_text,
     ) -> None:
+        self._redact = redact
         self._client = client
         self._report = report
         self._fields = list(fields)
@@ -136,23 +144,27 @@ class WindowReader:
         calls_before, started = self._client.usage.total, time.perf_counter()
         received: set[Any] = set()
         rejected: dict[str, RejectedRow] = {}
-        announced, loaded = 0, 0
+        announced, loaded, outside = 0, 0, 0
         held: list[Row] = []
+        budget = Budget()
         for _ in range(MAX_READINGS):
-            pages = PageSequence()
-            for page in self._pages(window, parameters):
+            pages, outside = PageSequence(), 0
+            for page in self._pages(window, parameters, budget):
                 if parts := self._parts(window, page.total):
                     return parts
                 for row in page.rows if parameters else ():
                     row.update(parameters)
-                identified = identify(self._report, page.rows, self._zone)
+                identified = identify(self._report, page.rows, self._zone, self._redact)
                 pages.add([_key(row) for row in identified], page.total)
-                rejected |= {row.id: row for row in identified if isinstance(row, RejectedRow)}
+                _keep_rejected(identified, rejected, budget)
                 rows = self._new_rows(identified, window)
+                outside += self._count_outside(identified, window)
+                share = page.share * len(rows) / max(len(page.rows), 1)
                 del page, identified  # or two pages would be in memory during the next call
                 loaded += len(rows)
                 if self._report.merge_key:  # a day is replaced whole, so a part of it must not reach dlt
                     held += rows
+                    budget.left -= share
                 elif rows:
                     yield rows
                 del rows
@@ -174,21 +186,22 @@ class WindowReader:
             seconds=time.perf_counter() - started,
             remaining=0,
             rejected=tuple(rejected.values()),
+            outside=outside,
         )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} received.")
         return result
 
-    def _pages(self, window: Window, parameters: Mapping[str, Any]) -> Iterator[Page]:
+    def _pages(self, window: Window, parameters: Mapping[str, Any], budget: Budget) -> Iterator[Page]:
         try:
-            yield from iterate_pages(self._client, self._report.method, **parameters, **self._params(window))
+            yield from iterate_pages(self._client, self._report.method, budget, **parameters, **self._params(window))
         except MalformedResponseError as error:
             raise MalformedResponseError(f"{error} It is in the window {window}.") from None
 
     def _parts(self, window: Window, total: int) -> Sequence[Window]:
         """The parts of a window with so many rows; none if it can be read as it is."""
         if total > self._max_rows and window.seconds > 1:
-            return split(window, max(2, ceil(total / (self._max_rows * SPLIT_SHARE))))
+            return split(window, min(max(2, ceil(total / (self._max_rows * SPLIT_SHARE))), MAX_PARTS))
         if total > self._reachable:
             raise WindowTooDenseError(
                 f"{self._report.method}: {total} rows around {window.start:{API_TIME}}; the API returns "
@@ -216,6 +229,24 @@ class WindowReader:
                 self._seen.add(item.key)
                 rows.append(item.row)
         return rows
+
+    def _count_outside(self, identified: Sequence[IdentifiedRow | RejectedRow], window: Window) -> int:
+        """Rows of other times than were requested: the API has answered another question."""
+        start, end = request_start(window, self._zone), request_end(window, self._zone)
+        if self._report.fields[self._report.cursor].type == DAY:
+            start = day_start(start)
+        times = (item.time for item in identified if isinstance(item, IdentifiedRow))
+        return sum(time is not None and not start <= time <= end for time in times)
+
+
+def _keep_rejected(
+    identified: Sequence[IdentifiedRow | RejectedRow], rejected: dict[str, RejectedRow], budget: Budget
+) -> None:
+    """Adds the rejected rows of a page to those before, within the budget."""
+    for item in identified:
+        if isinstance(item, RejectedRow) and item.id not in rejected:
+            rejected[item.id] = item
+            budget.left -= len(item.content) / MAX_BODY
 
 
 def _key(item: IdentifiedRow | RejectedRow) -> Any:
@@ -269,7 +300,7 @@ class DictionaryResult:
 
 
 def read_dictionary(
-    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], **parameters: Any
+    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], redact: Redact = to_text, **parameters: Any
 ) -> DictionaryResult:
     """Reads a whole dictionary: each entry once, by its key.
 
@@ -277,20 +308,22 @@ def read_dictionary(
         client: the client.
         dictionary: the dictionary.
         fields: names of the fields to request.
+        redact: what is kept of entries that are rejected.
         **parameters: what else to request; entries carry them.
 
     Raises:
+        TooLargeError: its entries are larger than any page.
         BadResponseError: it has more entries than one query can reach, or moved each time that it was read.
         ApiError: see `DataApiClient.page`.
     """
     calls_before, started = client.usage.total, time.perf_counter()
-    rows, rejected = _read_entries(client, dictionary, fields, parameters)
+    rows, rejected = _read_entries(client, dictionary, fields, redact, parameters)
     requests, seconds = client.usage.total - calls_before, time.perf_counter() - started
     return DictionaryResult(rows, parameters, rejected, requests, seconds, datetime.now(UTC))
 
 
 def _read_entries(
-    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], parameters: Mapping[str, Any]
+    client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], redact: Redact, parameters: Mapping[str, Any]
 ) -> tuple[list[Row], list[RejectedRow]]:
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
         return [{**asdict(client.account(**parameters)), **parameters}], []
@@ -301,11 +334,15 @@ def _read_entries(
     found: dict[Any, IdentifiedRow | RejectedRow] = {}
     for _ in range(MAX_READINGS):
         pages = PageSequence()
-        found = {}
-        for page in iterate_pages(client, dictionary.method, **params):
-            identified = identify(dictionary, [{**row, **parameters} for row in page.rows])
-            pages.add([_key(row) for row in identified], page.total)
-            found.update({_key(row): row for row in identified})
+        found, budget = {}, Budget()
+        for page in iterate_pages(client, dictionary.method, budget, **params):
+            for row in page.rows if parameters else ():
+                row.update(parameters)
+            identified = identify(dictionary, page.rows, redact=redact)
+            pages.add([_key(item) for item in identified], page.total)
+            found.update({_key(item): item for item in identified})
+            budget.left -= page.share
+            del page, identified  # or two pages would be in memory during the next call
         if pages.is_stable and len(found) == pages.total:
             rejected = [item for item in found.values() if isinstance(item, RejectedRow)]
             return [item.row for item in found.values() if isinstance(item, IdentifiedRow)], rejected

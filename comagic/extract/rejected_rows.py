@@ -1,4 +1,4 @@
-"""The table `rejected_rows`: rows without a key or time, which no other table can hold, as they came."""
+"""The table `rejected_rows`: rows without a key or time, which no other table can hold."""
 
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -12,7 +12,6 @@ from dlt.extract.items import DataItemWithMeta
 from ..catalog import Field
 from .rows import RejectedRow
 from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
-from .transform import RowTransformer
 from .windows import Window, to_utc
 
 TABLE = "rejected_rows"
@@ -31,14 +30,13 @@ FIELDS = (
 
 
 def rejected_rows(
-    rejected: Sequence[RejectedRow], resource: str, transformer: RowTransformer, window: Window | None, zone: tzinfo
+    rejected: Sequence[RejectedRow], resource: str, window: Window | None, zone: tzinfo
 ) -> DataItemWithMeta:
     """The rows for rejected rows, marked for their table.
 
     Args:
         rejected: the rejected rows.
         resource: name of their resource.
-        transformer: removes and replaces personal data.
         window: the window that they came with.
         zone: the account's time zone.
     """
@@ -49,7 +47,7 @@ def rejected_rows(
             "window_start": to_utc(window.start, zone) if window else None,
             "window_end": to_utc(window.end, zone) if window else None,
             "reason": row.reason,
-            "content": transformer.redact_to_json(row.row),
+            "content": row.content,
             "read_at": pendulum.now("UTC"),
         }
         for row in rejected

@@ -18,6 +18,7 @@ from dlt.extract import DltResource
 from ..api.client import MAX_QUERY_ROWS
 from ..catalog import LIST, PARTITION_DATE, Dictionary, Field, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
+from ..redaction import printable
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
@@ -196,11 +197,10 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         loaded_with.save(settings.start_date, str(zone), fields)
 
     parameters = parameter_sets(context.client, report, **context.parameters(report))
-    reader = WindowReader(
-        context.client, report, fields, zone, settings.load_package_rows or MAX_QUERY_ROWS, parameters
-    )
     columns = table_columns(dlt.current.source_schema(), report)
     transformer = context.transformer(report, zone, parameters[0] if parameters else (), columns)
+    most_rows, redact = settings.load_package_rows or MAX_QUERY_ROWS, transformer.redact_to_json
+    reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact)
     windows = period.windows if parameters else []
     planned = replace(
         context.new_sync(report),
@@ -227,7 +227,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         misfits = transformer.take_misfits()
         yield load_window(part, misfits, end, cursor is not None, zone)
         if part.rejected:
-            yield rejected_rows(part.rejected, report.name, transformer, part.window, zone)
+            yield rejected_rows(part.rejected, report.name, part.window, zone)
         progress.finish_window(name, part, misfits)
         progress.warn(transformer.unknown.warnings())
         loaded += part.loaded
@@ -289,7 +289,7 @@ def _check_account(context: Context) -> None:
 
 def _describe(account: Mapping[str, Any]) -> str:
     client = f", client {account['user_id']}" if account["user_id"] is not None else ""
-    return f"account {account['app_id']}{client}"
+    return f"account {printable(str(account['app_id']))}{client}"
 
 
 def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDictionary | None = None) -> DltResource:

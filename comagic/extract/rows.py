@@ -1,6 +1,6 @@
 """Identifies the rows of a page: their key and time, or why they cannot be loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from hashlib import sha256
@@ -16,17 +16,24 @@ KEY_DIGITS = 32
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row without its key or time, which no table can hold; it goes to `rejected_rows` as it came.
+    """A row without its key or time, which no table can hold; it goes to `rejected_rows`.
 
     Attributes:
-        row: the row.
+        field: the key or time.
         reason: what is wrong with it.
-        id: a key made of its content, the same each time that it comes.
+        content: the row as JSON, without personal data that is not to be loaded.
+        id: a key made of the content, the same each time that it comes; nobody gets from it to what was removed.
     """
 
-    row: Row
+    field: str
     reason: str
+    content: str
     id: str
+
+    @property
+    def place(self) -> str:
+        """Field and row, without the value."""
+        return f"{self.field} of the rejected row {self.id}"
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,25 @@ class IdentifiedRow:
     time: datetime | None
 
 
-def identify(resource: Resource, rows: Sequence[Row], zone: tzinfo | None = None) -> list[IdentifiedRow | RejectedRow]:
+Redact = Callable[[Row], str]
+"""Returns a row as JSON, without personal data that is not to be loaded."""
+
+
+def identify(
+    resource: Resource, rows: Sequence[Row], zone: tzinfo | None = None, redact: Redact = to_text
+) -> list[IdentifiedRow | RejectedRow]:
     """Identifies rows; their key is converted in place, or computed.
 
     Args:
         resource: the report or dictionary.
         rows: the rows, complete with the parameters they were requested with.
         zone: the account's time zone, for times that carry one of their own.
+        redact: what is kept of rows that are rejected.
     """
-    return [_identify(resource, row, zone) for row in rows]
+    return [_identify(resource, row, zone, redact) for row in rows]
 
 
-def _identify(resource: Resource, row: Row, zone: tzinfo | None) -> IdentifiedRow | RejectedRow:
+def _identify(resource: Resource, row: Row, zone: tzinfo | None, redact: Redact) -> IdentifiedRow | RejectedRow:
     key_field, cursor = resource.primary_key, resource.cursor
     if resource.key_of:
         row[key_field] = computed_key(row, resource.key_of)
@@ -59,13 +73,13 @@ def _identify(resource: Resource, row: Row, zone: tzinfo | None) -> IdentifiedRo
             key = _key_value(row.get(key_field))
             row[key_field] = to_text(key) if is_text else to_integer(key)
         except Unconvertible:
-            return _reject(resource, row, key_field)
+            return _reject(resource, row, key_field, redact)
     if cursor is None:
         return IdentifiedRow(row, row[key_field], None)
     try:
         time = to_local_time(row.get(cursor))
     except Unconvertible:
-        return _reject(resource, row, cursor)
+        return _reject(resource, row, cursor, redact)
     if time.tzinfo is not None:
         time = time.astimezone(zone).replace(tzinfo=None)
     return IdentifiedRow(row, row[key_field], time)
@@ -78,9 +92,9 @@ def _key_value(value: Any) -> Any:
     return value
 
 
-def _reject(resource: Resource, row: Row, name: str) -> RejectedRow:
-    reason = f"{name} is {shorten(row.get(name))}"
-    return RejectedRow(row, reason, _digest([resource.name, *sorted(row.items())]))
+def _reject(resource: Resource, row: Row, name: str, redact: Redact) -> RejectedRow:
+    content = redact(row)
+    return RejectedRow(name, f"{name} is {shorten(row.get(name))}", content, _digest([resource.name, content]))
 
 
 def computed_key(row: Row, names: Sequence[str]) -> str:

@@ -112,6 +112,7 @@ def carry_to_lists(schema: Schema, table: str) -> None:
     DataItemNormalizer.update_normalizer_config(schema, propagated)  # type: ignore[arg-type]
 
 
-def table_columns(schema: Schema | None, resource: Resource) -> Collection[str]:
-    """Columns that a resource's table has in dlt's schema."""
-    return schema.tables.get(resource.name, {}).get("columns", {}) if schema else ()
+def table_columns(schema: Schema | None, resource: Resource) -> dict[str, str | None]:
+    """Columns that a resource's table has in dlt's schema, with their types."""
+    found = schema.tables.get(resource.name, {}).get("columns", {}) if schema else {}
+    return {name: column.get("data_type") for name, column in found.items()}

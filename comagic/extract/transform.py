@@ -11,12 +11,14 @@ import orjson
 from ..catalog import LIST, OBJECT, PARTITION_DATE, ROW_HASH, Field, Resource
 from .convert import MAX_INTEGER, MIN_INTEGER, Unconvertible, converters, shorten, storable, to_text
 from .privacy import Privacy
+from .unknown_keys import VARIANT as VARIANT
 from .unknown_keys import UnknownKeys
 
 Row = dict[str, Any]
 
-VARIANT = "{name}__v_text"
-"""dlt's name of the column beside a column, for text that does not fit its type."""
+MAX_PROBLEMS = 5
+"""Values that do not fit and rows that are rejected: how many of them are named."""
+NO_OBJECT = "since it is not an object, and may be a field that is not loaded or replaced"
 JSON_TYPES: Mapping[str, type] = {"text": str, "bigint": int, "double": float, "bool": bool}
 """Types of JSON values that need no conversion."""
 
@@ -27,16 +29,34 @@ class Misfit:
 
     Attributes:
         field: the field, `list.field` for a list's objects.
-        row_id: key of the row.
+        row_id: key of the row, cut short.
         value: the value, as JSON, cut short.
     """
 
     field: str
-    row_id: Any
+    row_id: str
     value: str
 
+    @property
+    def place(self) -> str:
+        """Field and row, without the value, which can be personal data."""
+        return f"{self.field} of {self.row_id}"
+
     def __str__(self) -> str:
-        return f"{self.field} of {self.row_id} is {self.value}"
+        return f"{self.place} is {self.value}"
+
+
+@dataclass(frozen=True)
+class Misfits:
+    """Values that do not fit their columns.
+
+    Attributes:
+        number: how many there are.
+        first: the first of them.
+    """
+
+    number: int = 0
+    first: Sequence[Misfit] = ()
 
 
 def content_hash(value: Any) -> int:
@@ -67,7 +87,7 @@ class RowTransformer:
         unknown: the unknown keys of all the load's rows of the resource.
 
     Attributes:
-        misfits: values that did not fit, so far.
+        misfits: the first values that did not fit since they were taken.
     """
 
     def __init__(
@@ -81,6 +101,7 @@ class RowTransformer:
         self.unknown = unknown or UnknownKeys(resource, privacy)
         self._own = frozenset([*parameters, *resource.computed])
         self.misfits: list[Misfit] = []
+        self._misfit_number = 0
         self._resource = resource
         self._zone = zone
         self._privacy = privacy
@@ -99,16 +120,12 @@ class RowTransformer:
 
     def redact_to_json(self, row: Row) -> str:
         """A row as it came, as JSON, without what is excluded and with pseudonyms, for rows that cannot be loaded."""
-        kept = {
-            name: self._redact_field(name, value)
-            for name, value in row.items()
-            if name not in self._shape.excluded and (name in self._shape.fields or not self.unknown.is_private(name))
-        }
-        return to_text(kept)
+        return to_text({name: self._redact_field(name, row[name]) for name in sorted(row) if self._is_kept(name)})
 
-    def take_misfits(self) -> list[Misfit]:
+    def take_misfits(self) -> Misfits:
         """The values that did not fit since the last call."""
-        taken, self.misfits = self.misfits, []
+        taken = Misfits(self._misfit_number, tuple(self.misfits))
+        self.misfits, self._misfit_number = [], 0
         return taken
 
     def _transform(self, row: Row) -> Row:
@@ -140,26 +157,29 @@ class RowTransformer:
         if field is None and name in self._own and not shape.prefix:
             done[name] = value
         elif field is None:
-            cleaned = self.unknown.clean(name, value, shape.table, shape.parent)
-            if cleaned is not None:
-                done[name] = cleaned
+            done |= self.unknown.clean(name, value, shape.table, shape.parent)
         elif field.type == LIST:
             done[name] = self._list(field, value)
         elif field.type == OBJECT and isinstance(value, dict):
             done[name] = self._flat(value, self._children[name])
+        elif field.type == OBJECT and self._children[name].has_private:
+            self.unknown.drop((name,), NO_OBJECT)
         elif name in shape.pseudonymized:
             done[name] = self._privacy.pseudonym(to_text(value))
         else:
             self._set_scalar(done, field, value, shape.prefix)
 
     def _set_scalar(self, done: Row, field: Field, value: Any, prefix: str = "") -> None:
+        value = self.unknown.without_private(value, (prefix + field.name,))
         try:
             if field.type == OBJECT:
                 raise Unconvertible
             done[field.name] = self._converters[field.type](value)
         except Unconvertible:
             done[VARIANT.format(name=field.name)] = to_text(value)
-            self.misfits.append(Misfit(prefix + field.name, self._row_id, shorten(value)))
+            self._misfit_number += 1
+            if len(self.misfits) < MAX_PROBLEMS:
+                self.misfits.append(Misfit(prefix + field.name, shorten(self._row_id), shorten(value)))
 
     def _list(self, field: Field, value: Any) -> list[Any]:
         """The items of a list, whatever shape it has."""
@@ -179,8 +199,14 @@ class RowTransformer:
 
     def _stray(self, item: Any, shape: "_Shape") -> Row:
         """A scalar among objects; dropped where some of their fields are private, since it may be one of these."""
-        is_private = bool(shape.excluded or shape.pseudonymized)
-        return {} if is_private else {"value": to_text(item)}
+        if not shape.has_private:
+            return {"value": to_text(self.unknown.without_private(item, shape.table))}
+        self.unknown.drop((*shape.table, "value"), NO_OBJECT)
+        return {}
+
+    def _is_kept(self, name: str) -> bool:
+        is_known = name in self._shape.fields or name in self._own
+        return name not in self._shape.excluded and (is_known or not self.unknown.is_private((name,)))
 
     def _redact_field(self, name: str, value: Any) -> Any:
         if name in self._privacy.pseudonymized and value is not None:
@@ -188,8 +214,8 @@ class RowTransformer:
             replaced = [self._privacy.pseudonym(to_text(item)) for item in items if item is not None]
             return replaced if isinstance(value, list) else replaced[0]
         shape = self._children.get(name)
-        if shape is None or not (shape.excluded or shape.pseudonymized):
-            return storable(value)
+        if shape is None or not shape.has_private:
+            return storable(self.unknown.without_private(value, (name,)))
         items = value if isinstance(value, list) else [value]
         return [self._redact_object(item, shape) for item in items if isinstance(item, dict)]
 
@@ -197,9 +223,9 @@ class RowTransformer:
         return {
             name: self._privacy.pseudonym(to_text(value))
             if name in shape.pseudonymized and value is not None
-            else value
+            else self.unknown.without_private(value, (shape.prefix + name,))
             for name, value in item.items()
-            if name not in shape.excluded
+            if name not in shape.excluded and (name in shape.fields or not self.unknown.is_private((name,)))
         }
 
 
@@ -217,6 +243,7 @@ class _Shape:
             for name, field in fields.items()
             if field.type not in (LIST, OBJECT) and prefix + name in privacy.pseudonymized
         } - self.excluded
+        self.has_private = bool(self.excluded or self.pseudonymized)
         self.json_types = {
             name: JSON_TYPES[field.type]
             for name, field in fields.items()

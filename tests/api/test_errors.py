@@ -20,6 +20,7 @@ from comagic.exceptions import (
     UnreachableError,
     api_error,
 )
+from comagic.redaction import printable
 from comagic.sandbox import Switches
 from comagic.sandbox.protocol import CODES
 from tests.support.clients import client_with_key, client_with_login, request_page
@@ -43,6 +44,28 @@ def test_documented_mnemonic_has_its_exception(mnemonic: str) -> None:
 )
 def test_unknown_or_malformed_error_raises_api_error(body: Any) -> None:
     assert type(api_error("get.account", body)) is ApiError
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"mnemonic": "method_component_disabled", "params": {"components": [f"c{nth}" for nth in range(200_000)]}},
+        {"mnemonic": "invalid_parameter_value", "field": "x" * 9000, "value": [["a"] * 500] * 500},
+        {"mnemonic": ["x"] * 200_000},
+        {"mnemonic": "ip_not_whitelisted", "params": [[[[["1.2.3.4"] * 9] * 9] * 9] * 9] * 9},
+    ],
+)
+def test_error_with_many_values_is_a_short_message(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    masked = []
+
+    def count(text: str) -> str:
+        masked.append(text)
+        return printable(text)
+
+    monkeypatch.setattr(comagic.exceptions, "printable", count)
+    error = api_error("get.calls_report", {"code": ["x"] * 200_000, "message": {"a": "b"}, "data": data})
+    assert len(str(error)) < 1500
+    assert len(masked) < 500
 
 
 @pytest.mark.parametrize("mnemonic", CODES)

@@ -1,10 +1,12 @@
 """Requests stay within the minute's quota; an exhausted day's quota or time limit stops the client without waiting."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from comagic.api.deadline import Deadline
+from comagic.api.rate_limit import Usage
 from comagic.exceptions import DeadlineError, LimitExceededError
 from comagic.sandbox import Switches
 from tests.support.clients import client_with_key, request_page
@@ -21,6 +23,31 @@ def test_minutes_quota_is_spread_and_waited_for_before_a_request_is_rejected(ser
     assert sandbox.requests == 12, "requests were rejected"
     assert 120 <= clock.now <= 125, "12 requests at 5 a minute take 2 minutes"
     assert clock.slept[0] == 30, "the last request of a minute waits for half of the time that is left"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "soon", "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359"),
+        *("Mon, 01 Jan 2026 00:00:00 +9999999999999", "1 Jan 99999999999999999999 00:00:00 GMT"),
+    ],
+)
+def test_damaged_date_of_a_response_is_no_error(date: str) -> None:
+    usage = Usage()
+    usage.note_clock(date)
+    assert isinstance(usage.clock_difference, float)
+
+
+def test_date_of_a_response_without_a_zone_is_in_utc() -> None:
+    usage = Usage()
+    for date in ("Thu, 01 Jan 2026 00:00:00 -0000", "Thu, 01 Jan 2026 00:00:00", "Thu, 01 Jan 2026 00:00:00 GMT"):
+        usage.note_clock(date)
+        assert abs(usage.clock_difference - (datetime(2026, 1, 1, tzinfo=UTC) - datetime.now(UTC)).total_seconds()) < 9
+
+
+@pytest.mark.parametrize("value", ["[/x]", "9", -1, True, 1.5, 10**30, None])
+def test_limit_that_is_no_number_is_none(value: Any) -> None:
+    assert Usage(limits={"day_remaining": value}).limit("day_remaining") is None
 
 
 def test_rejected_request_waits_for_the_next_minute_where_limits_are_not_reported(serve: Serve) -> None:

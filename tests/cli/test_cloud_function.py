@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from comagic.cli.cloud_function import BadRequestError, parse_request
+from comagic.redaction import remember_secret
 from comagic.sandbox import SandboxServer
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import ROOT, Serve
@@ -227,3 +228,11 @@ def test_request_becomes_arguments_of_the_command_line() -> None:
     request = '{"since": "2026-01-01", "resources": ["calls", "tags"]}'
     assert parse_request(request) == ["--since", "2026-01-01", "--resource", "calls", "--resource", "tags"]
     assert parse_request("") == parse_request("{}") == []
+
+
+def test_malformed_request_is_masked_before_it_is_cut() -> None:
+    remember_secret("secret-key-0123")
+    for filler in range(180, 520, 3):
+        with pytest.raises(BadRequestError) as raised:
+            parse_request("x" * filler + "secret-key-0123")
+        assert "secr" not in str(raised.value)

@@ -1,6 +1,8 @@
 """A failed run is notified, a successful one if configured, and a failing notifier hides neither."""
 
 import json
+import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -8,11 +10,13 @@ import pytest
 from dlt.common.configuration import resolve_configuration
 from rich.console import Console
 
+from comagic.cli import notifications
 from comagic.cli.notifications import Notifier, notify_outcome
 from comagic.sandbox import SandboxServer, Switches
 from comagic.settings import NotificationSettings
 from tests.support.accounts import access_to, recent_account
 from tests.support.hook import TOKEN, Hook
+from tests.support.hostile import HEAD, HostileServer, serve_bytes
 from tests.support.processes import Command, Serve
 
 ADVICE = "Give the user of this key the permission to call get.calls_report in your personal account."
@@ -125,6 +129,31 @@ def test_failing_notifier_hides_no_error_and_shows_no_secret(
     assert TOKEN not in result.err + result.out
     succeeding = {**access_to(serve(recent_account())), **receivers, "NOTIFICATIONS__ON_SUCCESS": "true"}
     assert command(**succeeding).code == 0
+
+
+@pytest.mark.parametrize(("fast", "problem"), [(b"", "TimeoutError"), (HEAD + b"Content-Length: 999\r\n\r\n", "")])
+def test_slow_receiver_is_not_waited_for(fast: bytes, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte at a time: of the headers, which are cut, or of the body, which nobody reads."""
+    monkeypatch.setattr(notifications, "TIMEOUT", 0.25)
+
+    def respond(server: HostileServer) -> Iterator[bytes]:
+        yield fast
+        yield from server.slowly(HEAD * 9)
+
+    with serve_bytes(respond) as server:
+        settings = resolve_configuration(NotificationSettings(), explicit_value={"webhook_url": server.base_url})
+        warnings = Notifier(settings, server.base_url).send("failed", "text")
+        assert len(warnings) == (2 if problem else 0)
+        assert all(re.search(f"could not be notified: ({problem})", warning) for warning in warnings), warnings
+        assert len(server.requests) == 2
+
+
+def test_receiver_on_this_machine_is_reached_without_a_proxy(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    settings = resolve_configuration(NotificationSettings(), explicit_value={"webhook_url": hook.url})
+    assert Notifier(settings, hook.url).send("failed", "text") == []
+    assert [message["text"] for _, message in hook.messages] == ["text", "text"]
 
 
 def test_unreachable_notifier_is_a_warning(serve: Serve, command: Command) -> None:

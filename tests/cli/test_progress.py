@@ -15,6 +15,7 @@ from comagic.cli.progress_bar import SECONDS_BETWEEN_LINES, ProgressBar
 from comagic.exceptions import BadResponseError, ComagicError, DeadlineError
 from comagic.extract.progress import Progress, Sync
 from comagic.extract.reader import DictionaryResult, WindowResult
+from comagic.extract.transform import Misfits
 from comagic.extract.windows import Window
 from tests.support.accounts import LONG_AGO, access_to, recent_account, resource_options
 from tests.support.clock import Clock
@@ -59,7 +60,7 @@ class Screen:
         """Reads a dictionary."""
         self.progress.plan(name, dictionary(name))
         rows = [{"id": nth} for nth in range(ROWS)]
-        self.progress.finish_dictionary(name, DictionaryResult(rows, {}, (), 1, 1.0, LONG_AGO), ())
+        self.progress.finish_dictionary(name, DictionaryResult(rows, {}, (), 1, 1.0, LONG_AGO), Misfits())
 
     @property
     def text(self) -> str:

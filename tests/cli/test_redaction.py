@@ -2,13 +2,23 @@
 
 import json
 import logging
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from comagic.redaction import MaskingFilter, mask, printable, remember_secret
+from comagic.redaction import (
+    MASK,
+    MAX_CHARACTERS,
+    MAX_READ,
+    MaskingFilter,
+    excerpt,
+    mask,
+    printable,
+    remember_secret,
+)
 from tests.support.hook import Hook
 from tests.support.hostile import HostileServer, response, serve_bytes
 from tests.support.processes import Command
@@ -22,6 +32,9 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "whole URL": lambda secret: "".join(f"%{ord(char):02x}" for char in secret),
     "URL twice": lambda secret: quote(quote(secret, safe=""), safe=""),
     "HTML": lambda secret: "".join(f"&#x{ord(char):X};" for char in secret),
+    "Python": lambda secret: "".join(f"\\x{ord(char):02x}" for char in secret),
+    "hex": lambda secret: secret.encode().hex(),
+    "hex dump": lambda secret: secret.encode().hex(" ").upper(),
 }
 
 
@@ -46,6 +59,35 @@ def test_secret_is_masked_in_every_spelling(spelling: str) -> None:
     remember_secret(SECRET)
     text = f"before {SPELLINGS[spelling](SECRET)} after"
     assert mask(text) == printable(text) == "before *** after"
+
+
+@pytest.mark.parametrize("before", ["", "x", "xx", "login:"])
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+def test_secret_is_masked_in_base64_at_any_place(before: str, encode: Callable[[bytes], bytes]) -> None:
+    remember_secret(SECRET)
+    text = encode(f"{before}{SECRET}?>tail".encode()).decode()
+    assert MASK in mask(text)
+    assert len(mask(text)) <= len(text) - len(SECRET)
+
+
+def test_secret_is_masked_before_a_text_is_cut() -> None:
+    remember_secret(SECRET)
+    for spell in SPELLINGS.values():
+        for start in (*range(MAX_CHARACTERS - 30, MAX_CHARACTERS), *range(MAX_READ, MAX_READ + 1000, 7)):
+            text = "-" * start + spell(SECRET) + "-" * 20_000
+            assert set(printable(text)) <= set("-*.")
+    cyrillic = "пароль-Секрет"
+    remember_secret(cyrillic)
+    assert printable(repr(cyrillic.encode())) == "b'***'"
+    assert "ароль" not in excerpt(f"x{cyrillic}", 1, 1, 5)
+
+
+@pytest.mark.parametrize("text", ["\\" * 300_000, "%25" * 100_000, "&#0" * 100_000, "s3cr-" * 60_000, "\\u0" * 90_000])
+def test_text_of_any_length_is_masked_at_once(text: str) -> None:
+    for secret in (SECRET, "\\\\back\\slashes\\\\", "%25%25%"):
+        remember_secret(secret)
+    assert len(printable(text)) < 3 * MAX_CHARACTERS
+    assert mask(text) == text
 
 
 def test_echoed_password_is_neither_printed_nor_posted(command: Command, hook: Hook) -> None:
@@ -99,4 +141,8 @@ def test_webhook_neither_sends_in_the_clear_nor_follows(command: Command, hook: 
         result = command(**settings | {"NOTIFICATIONS__WEBHOOK_URL": "http://example.com/hunter22"})
         assert (result.code, "webhook_url would send its secret unencrypted" in result.err) == (2, True), result.err
         assert "hunter22" not in result.err
+        result = command(**settings, RUNTIME__SLACK_INCOMING_HOOK="http://example.com/hunter22")
+        assert (result.code, "runtime.slack_incoming_hook would send" in result.err) == (2, True), result.err
+        result = command(**settings | {"NOTIFICATIONS__WEBHOOK_URL": ""}, RUNTIME__SLACK_INCOMING_HOOK=other.base_url)
+        assert (result.code, "Slack (runtime.slack_incoming_hook) could not be notified: HTTP 302" in result.err)[1]
     assert hook.messages == []

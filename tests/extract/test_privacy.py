@@ -200,7 +200,13 @@ def test_unknown_resource_in_exclude_fields_is_rejected(serve: Serve, command: C
 
 
 @pytest.mark.parametrize(
-    "key", [" " * 16, "a" * 32, "0" * 64, "0123456789abcdef", "secret phrase of mine", "QUJDREVGR0g="]
+    "key",
+    [
+        *(" " * 16, "a" * 32, "0" * 64, "0123456789abcdef", "secret phrase of mine", "QUJDREVGR0g="),
+        *("my-secret-company-key-2024", "abcdefghijklmnopqrstuvwxyz", "correct-horse-battery-staple"),
+        *("0123456789abcdef" * 2, "00112233445566778899aabbccddeeff", "passwordpasswordpassword", "7495" * 8),
+        *("ABCDEFGHIJKLMNOPQRSTUVWXYZabc123", "000102030405060708090a0b0c0d0e0f", "Comagic2024Comagic2024"),
+    ],
 )
 def test_key_that_can_be_guessed_is_an_error_that_does_not_show_it(key: str) -> None:
     with pytest.raises(ConfigurationError, match="128 random bits") as raised:
@@ -209,9 +215,10 @@ def test_key_that_can_be_guessed_is_an_error_that_does_not_show_it(key: str) -> 
 
 
 def test_made_key_is_accepted_and_used_as_it_is_written(command: Command) -> None:
-    key = command("make-key").out.strip()
-    assert len(key) == 64
-    assert key != command("make-key").out.strip()
+    made = command("make-key").out.strip()
+    assert len(made) == 64
+    assert parse_pseudonym_key("pseudonym_key", made) == made != command("make-key").out.strip()
+    key = "9e107d9d372bb6826bd81d3542a419d6e5b4fa2f60c4d1b7a8093e5c71f2d846"
     for text in (
         key,
         key.upper(),

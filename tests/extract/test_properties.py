@@ -179,7 +179,7 @@ def test_response_of_any_shape_raises_or_is_parsed_as_it_is(data: st.DataObject)
         if not isinstance(response, dict):
             return  # decode() rejects it; see tests/api
         parse_limits(response)
-        page = parse_page("m", parse_result("m", response, 5))
+        page = parse_page("m", parse_result("m", response, 5), 10)
         identified = [item.row for item in identify(CALLS, deepcopy(page.rows)) if isinstance(item, IdentifiedRow)]
         transformed = RowTransformer(CALLS, pendulum.timezone("Europe/Moscow")).transform(identified)
     except ComagicError:

@@ -1,5 +1,6 @@
 """A key that the catalog does not have becomes a column, unless its column is another's; and not too many of them."""
 
+import json
 from datetime import UTC
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comagic.catalog import reports
+from comagic.catalog import reports, resources
 from comagic.exceptions import TooManyColumnsError
+from comagic.extract import unknown_keys
 from comagic.extract.privacy import Privacy
-from comagic.extract.transform import RowTransformer
+from comagic.extract.transform import MAX_PROBLEMS, Misfits, RowTransformer
 from comagic.extract.unknown_keys import NAMING, UnknownKeys
 from comagic.sandbox import Switches
 from tests.support.accounts import LONG_AGO, access_to, expected_calls, recent_account
@@ -39,6 +41,8 @@ def transformed(more: dict[str, Any], **options: Any) -> tuple[dict[str, Any], R
             "_dlt_id",
             "_DLT_LOAD_ID",
             "_dlt_root_id",
+            "__dlt_id",
+            "talk__duration",
             "Partition-Date",
             "Talk.Duration",
             "talkDuration",
@@ -68,6 +72,94 @@ def test_objects_of_lists_are_checked_too() -> None:
     assert len(transformer.unknown.dropped) == 4
 
 
+PRIVATE = "74950000001"
+HIDDEN: list[dict[str, Any]] = [
+    {"contact__phone_number": PRIVATE},
+    {"_Contact-Phone-Number_": PRIVATE},
+    {"ContactPhonenumber": PRIVATE},
+    {"Contact_Phone_Number": {"x": PRIVATE, "y": {"z": [PRIVATE]}}},
+    {"contact": {"phone_number": PRIVATE}},
+    {"more": {"contactPhoneNumber": PRIVATE}},
+    {"more": {"deep": {"CONTACT PHONE NUMBER": {"x": PRIVATE}}}},
+    {"news": [{"contact_phone_number": PRIVATE, "a": 1}]},
+    {"news": [[{"contact_phone_number": PRIVATE}]]},
+    {"talk_duration": {"contact_phone_number": PRIVATE}},
+    {"campaign_name": [{"Contact Full Name": PRIVATE}]},
+    {"employees__employee_full_name": PRIVATE},
+    {"Employees": [{"employee_full_name": PRIVATE}]},
+    {"employees": [{"employee__full_name": PRIVATE}]},
+    {"employees": [{"Employee_Full_Name": {"x": PRIVATE}}]},
+    {"employees": [{"more": {"EmployeeFullName": PRIVATE}}]},
+    {"employees": [{"more": [{"employee_full_name_": PRIVATE}]}]},
+    {"employees": [{"employee_id": [{"employee_full_name": PRIVATE}]}]},
+    {"employees": [[{"employee_full_name": PRIVATE}]]},
+    {"tags": [[{"employee_full_name": PRIVATE}]]},
+]
+
+
+@pytest.mark.parametrize("more", HIDDEN, ids=map(str, HIDDEN))
+def test_private_field_is_dropped_wherever_it_is_and_however_it_is_spelled(more: dict[str, Any]) -> None:
+    row, transformer = transformed(more)
+    assert PRIVATE not in str(row)
+    assert transformer.unknown.warnings()
+    text = transformer.redact_to_json({"id": None, **more})
+    assert PRIVATE not in text
+    assert '"id": null' in text
+
+
+@pytest.mark.parametrize("value", [[{"coach_full_name": PRIVATE}], f"login {PRIVATE}", 7, [PRIVATE]])
+def test_declared_object_of_another_shape_is_dropped_if_some_of_it_is_private(value: Any) -> None:
+    employees = resources()["employees"]
+    privacy = Privacy(frozenset({"coach.coach_full_name"}))
+    transformer = RowTransformer(employees, UTC, privacy)
+    (row,) = transformer.transform([{"id": 1, "coach": value}])
+    assert row == {"id": 1}
+    assert transformer.unknown.dropped.keys() == {"coach"}
+    assert PRIVATE not in transformer.redact_to_json({"id": None, "coach": value})
+    (row,) = RowTransformer(employees, UTC).transform([{"id": 1, "coach": value}])
+    assert row == {"id": 1, "coach__v_text": value if isinstance(value, str) else json.dumps(value)}
+
+
+def test_key_with_values_of_several_types_is_one_column_and_one_of_text() -> None:
+    values: list[Any] = [1, 1.5, True, "t", "7", 10**30, 2.0]
+    unknown = UnknownKeys(CALLS, PRIVACY, max_new=2)
+    transformer = RowTransformer(CALLS, UTC, PRIVACY, unknown=unknown)
+    rows = transformer.transform([{**ROW, "New Key": value} for value in values])
+    assert [row.get("New Key") for row in rows] == [1, None, 1, None, 7, None, 2]
+    assert [row.get("new_key__v_text") for row in rows] == [None, "1.5", None, "t", None, str(10**30), None]
+    with pytest.raises(TooManyColumnsError):
+        transformer.transform([{**ROW, "another": 1}])
+
+
+def test_type_of_an_existing_column_is_kept() -> None:
+    row, _ = transformed({"a": 7, "b": "x", "c": 1}, existing={"a": "text", "b": "bigint", "c": "decimal"})
+    assert (row["a"], row["b__v_text"], row["c"], "b" in row) == ("7", "x", 1, False)
+
+
+def test_items_of_an_unknown_list_are_of_one_type_or_text() -> None:
+    row, _ = transformed({"news": [1, "x", None, 2.5, "3", {"value": "y"}]})
+    text = "value__v_text"
+    assert row["news"] == [1, {text: "x"}, None, {text: "2.5"}, 3, {text: "y"}]
+
+
+@pytest.mark.parametrize(("keys", "characters"), [(100, 10**9), (10**9, 1000)])
+def test_different_keys_that_are_kept_in_memory_are_limited(
+    keys: int, characters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unknown_keys, "MAX_KEYS", keys)
+    monkeypatch.setattr(unknown_keys, "MAX_CHARACTERS", characters)
+    with pytest.raises(TooManyColumnsError, match="keys that are not documented"):
+        transformed({f"_dlt_{nth}": nth for nth in range(300)})
+
+
+def test_values_that_do_not_fit_are_counted_and_the_first_are_kept() -> None:
+    transformer = RowTransformer(CALLS, UTC)
+    transformer.transform([{**ROW, "id": nth, "talk_duration": "long"} for nth in range(100)])
+    taken = transformer.take_misfits()
+    assert (taken.number, len(taken.first)) == (100, MAX_PROBLEMS)
+    assert transformer.take_misfits() == Misfits()
+
+
 def test_rejected_row_has_no_other_spelling_of_private_fields() -> None:
     transformer = RowTransformer(CALLS, UTC, PRIVACY)
     text = transformer.redact_to_json({"id": None, "Contact_Full_Name": "Anna", "contactPhoneNumber": "7495", "x": 1})
@@ -87,11 +179,11 @@ def test_no_two_keys_of_a_row_share_a_column(keys: dict[str, Any]) -> None:
 
 
 def test_too_many_new_columns_stop_the_resource() -> None:
-    existing = [f"old_{nth}" for nth in range(50)]
+    existing = {f"old_{nth}": "bigint" for nth in range(50)}
     many = {**dict.fromkeys(existing, 1), **{f"key_{nth}": nth for nth in range(3)}}
     row, _ = transformed(many, existing=existing, max_new=3)
     assert row["key_2"] == 2
-    with pytest.raises(TooManyColumnsError, match="max_new_columns"):
+    with pytest.raises(TooManyColumnsError, match=r"What came before is loaded, and its columns stay.*max_new_columns"):
         transformed({**many, "object": {"one": 1}}, existing=existing, max_new=3)
 
 

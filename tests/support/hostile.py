@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 SECONDS_BETWEEN_PIECES = 0.1
+SECONDS_TO_SEND = 2.0
 
 
 @dataclass
@@ -52,6 +53,7 @@ def serve_bytes(respond: Respond) -> Iterator[HostileServer]:
                 connection, _ = listener.accept()
             except OSError:
                 return
+            connection.settimeout(SECONDS_TO_SEND)  # a client that keeps the connection and does not read
             with connection, suppress(OSError):
                 server.requests.append(_read_request(connection))
                 for piece in respond(server):

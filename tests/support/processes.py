@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 from comagic.sandbox import SandboxServer
 
@@ -86,3 +87,75 @@ def die_before_loading(environment: dict[str, str]) -> None:
         check=False,
     )
     assert ended.returncode == 9, ended.stderr
+
+
+LOADS_ONE_AFTER_ANOTHER = """
+import os, resource, sys, tempfile
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs import PluggableRunContext
+from comagic.cli.commands import run_command_line
+from comagic_pipeline import load_comagic
+
+sys.argv[0] = "comagic_pipeline.py"
+for url in sys.stdin:
+    os.chdir(tempfile.mkdtemp(dir=os.environ["DLT_DATA_DIR"]))
+    os.environ |= {"SOURCES__COMAGIC__BASE_URL": url.strip(), "DLT_DATA_DIR": os.getcwd()}
+    Container()[PluggableRunContext].reload()
+    code = 0
+    try:
+        run_command_line(load_comagic)
+    except SystemExit as stop:
+        code = stop.code
+    sys.stdout.flush()
+    print("END", code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr, flush=True)
+"""
+
+
+class Loader:
+    """A process that makes one load after another, each into an empty folder: a start takes longer than a load.
+
+    Args:
+        environment: more environment variables.
+        *words: words of the command line.
+    """
+
+    def __init__(self, environment: dict[str, str], *words: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LOADS_ONE_AFTER_ANOTHER, *words],
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def load(self, base_url: str, seconds: float) -> tuple[int, int, str]:
+        """Makes a load; returns its exit code, the most memory in megabytes so far, and what was printed.
+
+        After so many seconds the process is killed, and an error raised.
+        """
+        process = self._process
+        assert process.stdin
+        assert process.stdout
+        timer = Timer(seconds, process.kill)
+        timer.start()
+        try:
+            process.stdin.write(f"{base_url}\n")
+            process.stdin.flush()
+            printed: list[str] = []
+            for line in process.stdout:
+                if line.startswith("END "):
+                    _, code, kilobytes = line.split()
+                    return int(code), int(kilobytes) // 1024, "".join(printed)
+                printed.append(line)
+        finally:
+            timer.cancel()
+        raise AssertionError(f"killed after {seconds} seconds, or died: {''.join(printed)}")
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        with self._process:
+            pass
