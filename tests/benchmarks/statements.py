@@ -132,8 +132,8 @@ def main() -> None:
                         )
                         counted = count(proxy)
                         if night != "second":
-                            of = f"{clients} clients, {what}" if clients > 1 else what
-                            click.echo(row(f"{of}: {night} load", counted))
+                            whose = f"{clients} clients, {what}" if clients > 1 else what
+                            click.echo(row(f"{whose}, {night}", counted))
 
 
 if __name__ == "__main__":

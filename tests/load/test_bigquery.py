@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.google_proxy import GoogleProxy
 from tests.support.processes import ROOT, Command, Serve
 from tests.support.warehouses import BigQuery, Warehouse
 
@@ -153,21 +155,22 @@ def test_failed_load_job_is_reported_and_loses_nothing(
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
     assert command(**environment).code == 0
 
-    def change_column_type(kind: str) -> None:
-        table = f"`{warehouse_in_bigquery.project}`.comagic_staging.calls"
-        for change in ("DROP COLUMN talk_duration", f"ADD COLUMN talk_duration {kind}"):
-            warehouse_in_bigquery.client.query_and_wait(f"ALTER TABLE {table} {change}")
-
-    change_column_type("DATE")
     account.change(next(iter(expected_calls(account, LONG_AGO))), sale_cost=17.5)
     cursor = "SELECT max(window_end) FROM load_windows JOIN _dlt_loads ON load_id = _dlt_load_id WHERE is_incremental"
     cursor_before = warehouse_in_bigquery.query(cursor)
-    result = command(**environment)
+    failure = {"reason": "invalid", "message": "Could not convert value to DATE"}
+
+    def fail(_method: str, _path: str, response: Any) -> None:
+        loaded = response.get("configuration", {}).get("load", {}).get("destinationTable", {}).get("tableId", "")
+        if re.match(r"calls__\d", loaded):
+            response["status"] = {"state": "DONE", "errorResult": failure, "errors": [failure]}
+
+    with GoogleProxy(warehouse_in_bigquery.environment["BIGQUERY_EMULATOR_HOST"], alter=fail) as proxy:
+        result = command(**{**environment, "BIGQUERY_EMULATOR_HOST": proxy.url})
     assert result.code == 1, result.err
     assert "The destination rejected the load: the rows of calls: " in result.err
     assert "to DATE" in result.err, "the job's own message is missing"
     assert warehouse_in_bigquery.query(cursor) == cursor_before
-    change_column_type("INT64")
     result = command(**environment, SOURCES__COMAGIC__LOOKBACK_DAYS="60")
     assert result.code == 0, result.err
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []

@@ -113,6 +113,7 @@ def load_that_waits(serve: Serve, start: Start, account: SyntheticAccount, **env
         released.set()
 
 
+@pytest.mark.expensive
 def test_second_load_names_the_holder_or_waits_and_one_that_lost_its_lock_stops(
     serve: Serve, start: Start, command: Command, warehouse_in_bigquery: BigQuery, place: Path, url: str
 ) -> None:

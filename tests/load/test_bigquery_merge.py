@@ -74,6 +74,7 @@ def test_daily_run_touches_only_the_days_that_it_staged(
         assert max(days) <= TODAY + timedelta(days=1), statement.sql()
 
 
+@pytest.mark.expensive
 def test_rows_that_were_staged_twice_are_merged_once(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ def test_load_job_that_could_not_be_polled_is_not_sent_again(
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive
 @pytest.mark.parametrize(
     ("message", "tries", "code"),
     [
@@ -166,6 +168,7 @@ def test_conflict_is_tried_again_and_a_refused_statement_is_not(
     assert differences(warehouse_in_bigquery.calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive
 def test_what_is_no_longer_requested_stays(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     account = recent_account(3)
     environment = {**access_to(serve(account)), **warehouse_in_bigquery.environment}
@@ -182,6 +185,7 @@ def test_what_is_no_longer_requested_stays(serve: Serve, command: Command, wareh
     assert all(after[key][name] == before[key][name] for key in changed for name in unread)
 
 
+@pytest.mark.expensive
 @pytest.mark.parametrize("destination", ["duckdb", "bigquery"])
 def test_what_was_read_whole_and_is_gone_is_deleted_for_that_client_alone(
     serve: Serve, command: Command, place: Any, warehouse_in_bigquery: BigQuery, destination: str
@@ -221,6 +225,7 @@ def test_what_was_read_whole_and_is_gone_is_deleted_for_that_client_alone(
         assert warehouse.query(f"SELECT COUNT(*) {orphans}") == [(0,)], child
 
 
+@pytest.mark.expensive
 def test_unchanged_dictionaries_are_not_written(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:
