@@ -30,9 +30,9 @@ from ..exceptions import ConfigurationError
 from ..extract.manifest import Manifest, current_manifests
 from ..settings import SOURCE_SECTION
 from .bigquery_lock import LOAD_LOCK, MERGE_LOCK, hold_table_lock
-from .bigquery_merge import Chain, merge_script
+from .bigquery_merge import Chain, merge_script, transaction
 from .destinations import open_client
-from .lease import Lease, patience
+from .lease import Lease, is_held, patience
 from .merge import absent_rows, check_merges, requested_part
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
@@ -111,6 +111,9 @@ class Client(BigQueryClient):
     """Name of dlt's working folder; see `exclusive_run`."""
     chains: dict[str, list[Chain]]
     """Tables that are to be merged, with their child tables, by load package; the package's clients share it."""
+    lease: Lease
+    staged: dict[str, list[str]]
+    """Staging tables, by load package."""
     maximum_bytes_billed: int | None
     merge_wait: Callable[[], Callable[[], bool]]
     """Makes what waits for another task's merge."""
@@ -147,6 +150,7 @@ class Client(BigQueryClient):
             staged = bigquery.Table(self.sql_client.make_qualified_table_name(name, quote=False), columns)
             staged.expires = expires
             google.create_table(staged, exists_ok=True, **self._limits)
+            self.staged.setdefault(load_package_state()["load_id"], []).append(str(staged.reference))
 
     def update_stored_schema(self, *args: Any, **kwargs: Any) -> Any:
         """Creates tables and columns in the dataset, once for all tasks; staging tables have their columns already."""
@@ -189,21 +193,22 @@ class Client(BigQueryClient):
             manifests: the package's manifests by table.
             load_id: the load package.
         """
-        chains = self.chains.get(load_id, [])
+        chains = self.chains.pop(load_id, [])
         script = merge_script(chains, manifests, self.sql_client, load_id)
         staged = {chain[0]["name"] for chain in chains}
-        script += absent_rows(self, {name: one for name, one in manifests.items() if name not in staged}, load_id)
+        absent = absent_rows(self, {name: one for name, one in manifests.items() if name not in staged}, load_id)
+        script += [transaction(absent)] if absent else []
         if script:
             with self._merge_lock():
+                self.lease()
                 for attempt in merge_attempts():
                     with attempt:
-                        self.sql_client.execute_many(script)
+                        self.sql_client.execute_many(script)  # whole transactions in each query
 
     def drop_staged(self, load_id: str) -> None:
         """Deletes the staging tables of the load package; those that cannot be deleted expire."""
         google = self.sql_client.native_connection
-        for table in (table for chain in self.chains.pop(load_id, []) for table in chain):
-            _, staged = self.sql_client.get_qualified_table_names(table["name"], quote=False)
+        for staged in self.staged.pop(load_id, []):
             try:
                 google.delete_table(staged, not_found_ok=True, **self._limits)
             except GoogleAPIError as error:
@@ -269,7 +274,9 @@ class BigQuery(dlt.destinations.bigquery):
         self.maximum_bytes_billed = maximum_bytes_billed
         self.task = task
         self.folder = ""
+        self.lease: Lease = is_held
         self._chains: dict[str, list[Chain]] = {}
+        self._staged: dict[str, list[str]] = {}
         super().__init__(credentials, destination_name="bigquery", **settings)  # type: ignore[arg-type]
 
     @property
@@ -284,6 +291,8 @@ class BigQuery(dlt.destinations.bigquery):
             "bill": self.bill,
             "chains": self._chains,
             "folder": self.folder,
+            "lease": staticmethod(self.lease),
+            "staged": self._staged,
             "maximum_bytes_billed": self.maximum_bytes_billed,
             "merge_wait": staticmethod(lambda: patience(MERGE_MINUTES)),
         }
@@ -432,4 +441,5 @@ def hold_load_lock(destination: BigQuery, dataset_name: str, wait: Callable[[], 
         table = client.sql_client.make_qualified_table_name(name, quote=False)
         google = client.sql_client.native_connection
         with hold_table_lock(google, table, request_limits(client.config), wait, folder) as check:
+            destination.lease = check
             yield check

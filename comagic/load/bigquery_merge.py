@@ -63,8 +63,13 @@ class Names:
     staged: str
 
 
-def merge_script(chains: Sequence[Chain], manifests: Mapping[str, Manifest], sql: Any, load_id: str) -> list[str]:
-    """Returns the statements that merge everything that a load package has staged, or has found to be gone.
+def transaction(statements: Iterable[str]) -> str:
+    """One transaction of some statements."""
+    return ";\n".join([BEGIN, *(" ".join(statement.split()) for statement in statements), COMMIT])
+
+
+def merge_script(chains: Iterable[Chain], manifests: Mapping[str, Manifest], sql: Any, load_id: str) -> list[str]:
+    """Returns a transaction for each table that a load package has staged.
 
     Args:
         chains: each table with staged rows, and its child tables.
@@ -72,12 +77,11 @@ def merge_script(chains: Sequence[Chain], manifests: Mapping[str, Manifest], sql
         sql: dlt's SQL client.
         load_id: the load package.
     """
-    script: list[str] = []
+    script = []
     for chain in sorted(chains, key=lambda chain: str(chain[0]["name"])):
         name = chain[0]["name"]
-        statements = _Merge(chain, manifests.get(name, Manifest({})), sql, load_id).statements()
-        script += [BEGIN, *statements, COMMIT]
-    return [" ".join(statement.split()) for statement in script]
+        script.append(transaction(_Merge(chain, manifests.get(name, Manifest({})), sql, load_id).statements()))
+    return script
 
 
 def strategy_of(table: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from ..catalog import PARTITION_DATE
 
 DAY = timedelta(days=1)
+MAX_PERIODS = 20
+"""Periods in a condition, at most; nearer ones become one. A query in BigQuery has 1 MB at most."""
 
 
 def near_days(days: Iterable[date], alias: str = "") -> str:
@@ -50,6 +52,9 @@ def _in_periods(periods: Iterable[tuple[date, date]], alias: str = "") -> str:
             merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:
             merged.append((first, last))
+    while len(merged) > MAX_PERIODS:
+        nearest = min(range(1, len(merged)), key=lambda nth: merged[nth][0] - merged[nth - 1][1])
+        merged[nearest - 1 : nearest + 1] = [(merged[nearest - 1][0], merged[nearest][1])]
     column = f"{alias}{PARTITION_DATE}"
     conditions = [f"{column} BETWEEN DATE '{first}' AND DATE '{last}'" for first, last in merged]
     return f"({' OR '.join(conditions)})" if conditions else ""

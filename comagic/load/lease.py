@@ -49,14 +49,14 @@ def hold_dataset(
     """
     if destination.destination_type == DUCKDB:
         file = duckdb_file(destination, dataset_name)
-        return hold_file(file.with_name(f"{file.name}.lock"), wait) if file else nullcontext(_is_held)
+        return hold_file(file.with_name(f"{file.name}.lock"), wait) if file else nullcontext(is_held)
     if destination.destination_type == BIGQUERY:
         from .bigquery import hold_load_lock  # Google's client takes its time to import
 
         return hold_load_lock(destination, dataset_name, wait, folder)  # type: ignore[arg-type]
     if destination.destination_type == POSTGRES:
         return _hold_advisory_lock(destination, dataset_name, wait)
-    return nullcontext(_is_held)
+    return nullcontext(is_held)
 
 
 def patience(minutes: float) -> Callable[[], bool]:
@@ -97,12 +97,12 @@ def hold_file(file: Path, wait: Callable[[], bool]) -> Iterator[Lease]:
                     "(--wait MINUTES), or stop it."
                 ) from None
     try:
-        yield _is_held
+        yield is_held
     finally:
         lock.release()
 
 
-def _is_held() -> None:
+def is_held() -> None:
     """A lease that cannot be lost."""
 
 

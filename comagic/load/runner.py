@@ -22,7 +22,7 @@ from ..extract.progress import Progress
 from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
-from .destinations import default_package_rows, limit_memory
+from .destinations import BIGQUERY, default_package_rows, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
 from .packages import finishing_seconds, row_counts, undocumented_columns
@@ -36,8 +36,8 @@ PIPELINE = "comagic"
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
-DELETE_COMPLETED = "load.delete_completed_jobs"
-"""dlt's setting."""
+DELETE_COMPLETED, TRUNCATE_STAGING = "load.delete_completed_jobs", "load.truncate_staging_dataset"
+"""dlt's settings."""
 
 Part = tuple[Context, Sequence[Resource]]
 """The resources of one account, or of one client of an agency."""
@@ -105,6 +105,8 @@ class Load:
         pipeline.collector = self.progress.collector
         if dlt.config.get(DELETE_COMPLETED) is None:
             dlt.config[DELETE_COMPLETED] = True  # or dlt keeps a copy of all rows in its working folder
+        # or staged rows stay until the next load; BigQuery's staging tables are deleted anyway
+        dlt.config[TRUNCATE_STAGING] = pipeline.destination.destination_type != BIGQUERY
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)

@@ -41,6 +41,14 @@ def test_expected_windows_are_those_that_are_planned(serve: Serve, warehouse: Wa
     assert expected(sandbox, warehouse, **backfill) == planned(sandbox, warehouse, **backfill) == 4
 
 
+def test_period_begins_where_days_have_not_expired(serve: Serve, warehouse: Warehouse) -> None:
+    """BigQuery would drop earlier days as they are loaded."""
+    sandbox = serve(recent_account(5))
+    assert planned(sandbox, warehouse, partition_expiration_days=6) == 2
+    ((first,),) = warehouse.query("SELECT min(partition_date) FROM calls")
+    assert first == days_ago(5).date()
+
+
 def test_resource_that_is_still_to_be_read_counts_and_none_costs_a_request(serve: Serve, warehouse: Warehouse) -> None:
     sandbox = serve(recent_account(1))
     assert expected(sandbox, warehouse, since=days_ago(-2)) == 1

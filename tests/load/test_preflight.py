@@ -2,13 +2,17 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud.bigquery import SchemaField, Table
 
+from comagic.cli.errors import _with_advice
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.google import RejectingGoogle, Rejection, service_account_key
+from tests.support.google_proxy import GoogleProxy
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import BigQuery
 
@@ -77,6 +81,74 @@ def test_invalid_google_key_is_reported_and_not_shown(run: Command, serve: Serve
     assert key["private_key"].splitlines()[1] not in result.out + result.err
     assert set(google.paths) == {"/token"}
     assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "403 Billing has not been enabled for this project. DML queries are not allowed in the free tier.",
+            "enable billing for the project",
+        ),
+        (
+            "Project was not passed and could not be determined from the environment.",
+            "destination.bigquery.project_id in .dlt/config.toml",
+        ),
+        (
+            "Access Denied: Dataset p:comagic: Permission denied (or it may not exist).",
+            "If the datasets comagic and comagic_staging do not exist, create them",
+        ),
+        ("Query exceeded limit for bytes billed: 10485760.", "sources.comagic.maximum_bytes_billed"),
+    ],
+)
+def test_googles_words_have_one_advice(message: str, advice: str) -> None:
+    said = _with_advice(message)
+    assert said.startswith(message)
+    assert advice in said
+    assert said.count("Data Editor") <= 1
+
+
+def expiring(kind: str) -> Callable[[str, str, Any], None]:
+    """Makes the dataset, or the table `calls`, expire in the responses of a proxy."""
+
+    def alter(method: str, path: str, response: Any) -> None:
+        if kind == "dataset" and method == "GET" and "/datasets/comagic?" in path:
+            response["defaultTableExpirationMs"] = str(60 * 86_400_000)
+        if kind == "table" and method == "GET" and "/tables/calls?" in path:
+            response["expirationTime"] = "1900000000000"
+
+    return alter
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("dataset", "expire after 60 days. In a project without billing"), ("table", "expires on 2030-03-17")],
+)
+def test_what_would_expire_is_refused_before_a_request(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery, kind: str, words: str
+) -> None:
+    sandbox = serve(recent_account(1))
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    client, project = warehouse_in_bigquery.client, warehouse_in_bigquery.project
+    client.create_dataset(f"{project}.comagic")
+    client.create_table(Table(f"{project}.comagic.calls", [SchemaField("id", "INT64")]))
+    with GoogleProxy(environment["BIGQUERY_EMULATOR_HOST"], alter=expiring(kind)) as proxy:
+        result = command(**{**environment, "BIGQUERY_EMULATOR_HOST": proxy.url})
+    assert (result.code, sandbox.requests) == (2, 0), result.err
+    assert words in result.err
+    assert "bq update --" in result.err
+
+
+def test_dataset_that_a_load_creates_and_that_expires_is_deleted_again(
+    serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
+) -> None:
+    sandbox = serve(recent_account(1))
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    with GoogleProxy(environment["BIGQUERY_EMULATOR_HOST"], alter=expiring("dataset")) as proxy:
+        result = command(**{**environment, "BIGQUERY_EMULATOR_HOST": proxy.url})
+    assert (result.code, sandbox.requests) == (2, 0), result.err
+    assert "the BigQuery sandbox" in result.err
+    assert list(warehouse_in_bigquery.client.list_datasets()) == []
 
 
 def test_unreachable_bigquery_is_reported_within_the_retry_deadline(serve: Serve, command: Command) -> None:
