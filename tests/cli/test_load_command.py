@@ -53,6 +53,7 @@ def test_summary_warns_of_missing_rows_and_of_a_new_column(command: Command, ser
     assert "New column: calls.hold_duration, which the API sends although it is not documented." in result.out
 
 
+@pytest.mark.expensive
 def test_killed_load_is_resumed_by_the_next_run(serve: Serve, start: Start, command: Command, place: Path) -> None:
     account = recent_account()
 

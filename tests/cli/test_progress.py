@@ -148,6 +148,7 @@ def test_resource_that_takes_long_has_a_line_now_and_then() -> None:
     ]
 
 
+@pytest.mark.expensive
 def test_load_prints_one_line_per_resource_with_its_own_rows(
     serve: Serve, command: Command, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.accounts import LONG_AGO, TODAY, access_to, expected_calls, recent_account
@@ -67,6 +68,7 @@ def test_dlt_init_copies_the_source_into_a_project(serve: Serve, place: Path) ->
     assert counts == (len(expected_calls(account, LONG_AGO)),) * 2
 
 
+@pytest.mark.expensive
 def test_dlt_deploy_creates_a_github_workflow_and_a_dag_for_this_repository(serve: Serve, place: Path) -> None:
     """What the workflow lacks compared with the one in .github: deploy/README.md, dlt deploy."""
     template, remote, clone = place / "template", place / "remote.git", place / "clone"

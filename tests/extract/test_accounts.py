@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from comagic.sandbox import Switches
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import Warehouse
 
 
+@pytest.mark.expensive
 def test_another_account_into_the_same_dataset_is_an_error(serve: Serve, command: Command, place: Path) -> None:
     account, other = recent_account(3), recent_account(3, seed=9)
     assert command(**access_to(serve(account))).code == 0

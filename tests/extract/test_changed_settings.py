@@ -4,6 +4,8 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Outcome, Serve
 from tests.support.warehouses import Warehouse
@@ -17,6 +19,7 @@ def suggested(outcome: Outcome) -> list[str]:
     return ["load", *(part.strip('"') for part in re.findall(r'"[^"]+"|\S+', command))]
 
 
+@pytest.mark.expensive
 def test_earlier_start_date_is_reported_until_its_days_are_loaded(serve: Serve, command: Command, place: Path) -> None:
     account = recent_account(3)
     sandbox = serve(account)

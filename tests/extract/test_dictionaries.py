@@ -38,6 +38,7 @@ def expected_keys(account: SyntheticAccount, name: str) -> list[int]:
     return sorted(entry[key] for entry in account.dictionaries.get(name, [{"app_id": account.app_id}]))
 
 
+@pytest.mark.expensive
 def test_all_dictionaries_are_loaded_typed_and_join_with_calls(
     serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:

@@ -114,6 +114,7 @@ def test_scalar_in_another_json_type_is_converted(kind: str, value: Any, convert
     assert transformer.misfits == []
 
 
+@pytest.mark.expensive
 def test_odd_values_in_every_field_of_every_resource_load_into_duckdb(
     serve: Serve, warehouse: Warehouse, place: Path
 ) -> None:

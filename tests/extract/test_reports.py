@@ -25,6 +25,7 @@ OTHERS = {name: report for name, report in reports().items() if name != "calls"}
 """All reports but calls, which other files are about."""
 
 
+@pytest.mark.expensive
 def test_every_report_is_complete_and_typed_and_a_second_load_changes_no_row(
     serve: Serve, warehouse: Warehouse
 ) -> None:

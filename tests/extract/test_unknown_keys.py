@@ -187,6 +187,7 @@ def test_too_many_new_columns_stop_the_resource() -> None:
         transformed({**many, "object": {"one": 1}}, existing=existing, max_new=3)
 
 
+@pytest.mark.expensive
 def test_load_with_hostile_keys_leaves_the_table_as_it_is(serve: Serve, command: Command, warehouse: Warehouse) -> None:
     account = recent_account(3)
     keys = {"_DLT_ID": 1, "userId": 2, "Partition Date": 3, **{f"key_{nth}": nth for nth in range(101)}}

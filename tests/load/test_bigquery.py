@@ -58,6 +58,7 @@ def test_new_api_field_becomes_a_column(serve: Serve, command: Command, warehous
     assert warehouse_in_bigquery.query("SELECT count(hold_duration) FROM calls") > [(0,)]
 
 
+@pytest.mark.expensive
 def test_second_run_without_changes_leaves_rows_unchanged_and_status_shows_their_age(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import requests
 
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
@@ -10,6 +11,7 @@ from tests.support.processes import Command, Serve
 from tests.support.warehouses import BigQuery
 
 
+@pytest.mark.expensive
 def test_summary_shows_what_bigquery_bills(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
     """The emulator bills nothing, so a proxy in front of it adds a quarter of a GiB to each query's job."""
     emulator = warehouse_in_bigquery.environment["BIGQUERY_EMULATOR_HOST"]
@@ -36,6 +38,7 @@ def test_summary_shows_what_bigquery_bills(serve: Serve, command: Command, wareh
     assert f"BigQuery bills the run's queries as {len(billed_jobs) / 4:,.2f} GiB." in result.out
 
 
+@pytest.mark.expensive
 def test_merge_reads_only_keys_if_unchanged_rows_are_not_skipped(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:

@@ -14,6 +14,7 @@ from tests.support.processes import Command, Serve
 from tests.support.warehouses import Warehouse
 
 
+@pytest.mark.expensive
 def test_time_limit_exits_75_in_time_and_next_run_resumes(serve: Serve, command: Command, place: Path) -> None:
     account = recent_account(30)
     sandbox = serve(account, Switches(latency=0.3))

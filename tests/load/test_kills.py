@@ -31,6 +31,7 @@ FINISHING = "Finishing the load package of an interrupted run first."
 RESUMED = "An earlier load of this period had stopped; this one resumed it."
 
 
+@pytest.mark.expensive
 def test_several_kills_at_random_moments_and_lost_disks_leave_correct_tables(
     serve: Serve, start: Start, command: Command, place: Path
 ) -> None:
@@ -55,6 +56,7 @@ def test_several_kills_at_random_moments_and_lost_disks_leave_correct_tables(
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive
 def test_killed_backfill_resumes_once_and_finished_backfill_is_read_again(
     serve: Serve, start: Start, command: Command, place: Path
 ) -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+import pytest
+
 from comagic.sandbox import SyntheticAccount
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.hook import Hook
@@ -63,6 +65,7 @@ def test_second_run_with_another_working_folder_is_kept_out_of_a_duckdb_file(
     assert first.wait(60) == 0
 
 
+@pytest.mark.expensive
 def test_second_load_into_postgres_names_the_holder_or_waits(
     serve: Serve, start: Start, command: Command, warehouse_in_postgres: PostgreSQL, place: Path
 ) -> None:

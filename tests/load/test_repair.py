@@ -74,6 +74,7 @@ def test_what_was_dropped_by_hand_comes_back(
     assert (result.code, "created again" in result.err + result.out) == (0, False), result.err
 
 
+@pytest.mark.expensive
 @pytest.mark.parametrize("name", sample(["state.json", "schemas/comagic.schema.json"], 1))
 @pytest.mark.parametrize("damage", sample([lambda text: text[:100], lambda _: "", lambda _: "[]"], 1))
 def test_damaged_working_folder_is_created_again(
