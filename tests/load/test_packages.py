@@ -1,0 +1,72 @@
+"""Load packages: shared by reports and clients, bounded by rows and days, and what was read longest ago comes first."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from comagic.sandbox import Switches
+from tests.support.accounts import (
+    LONG_AGO,
+    TODAY,
+    access_to,
+    differences,
+    expected_calls,
+    recent_account,
+    resource_options,
+)
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import Warehouse
+
+PACKAGES = "SELECT COUNT(DISTINCT _dlt_load_id) FROM load_windows"
+BOTH = {"SOURCES__COMAGIC__RESOURCES": "calls,chats"}
+
+
+def test_reports_and_clients_share_a_package_and_split_it_if_it_is_full(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    first_day = TODAY - timedelta(days=8)
+    sandbox = serve(recent_account(5, first_day=first_day), Switches(agency=True))
+    agency = {"SOURCES__COMAGIC__USER_IDS": "all", "SOURCES__COMAGIC__START_DATE": first_day.isoformat()}
+    environment = access_to(sandbox, **agency, **BOTH)
+    assert command(**environment).code == 0
+    assert Warehouse(place).query(PACKAGES) == [(1,)]
+    small = {"SOURCES__COMAGIC__LOAD_PACKAGE_ROWS": "20", "SOURCES__COMAGIC__WINDOW_DAYS": "1"}
+    result = command("load", "--since", first_day.isoformat(), **environment, **small)
+    assert result.code == 0, result.err
+    rows = (
+        "SELECT SUM(rows_loaded), COUNT(DISTINCT concat(resource, user_id)) FROM load_windows "
+        "WHERE NOT is_incremental GROUP BY _dlt_load_id ORDER BY _dlt_load_id"
+    )
+    packages = Warehouse(place).query(rows)
+    assert len(packages) > 3
+    assert max(total for total, _ in packages) <= 2 * 20, "a window at most beside a full package"
+    assert packages[0][1] > 1, "the first package has a share for each"
+
+
+def test_package_has_a_limited_number_of_days(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job in BigQuery changes 4,000 partitions at most."""
+    monkeypatch.setattr("comagic.extract.resources.MAX_DAYS", 10)
+    account = recent_account(2)
+    result = command(**access_to(serve(account), SOURCES__COMAGIC__WINDOW_DAYS="5"))
+    assert result.code == 0, result.err
+    ((packages,),) = Warehouse(place).query(PACKAGES)
+    assert packages >= 4
+    assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_what_was_read_longest_ago_is_read_first(serve: Serve, command: Command, place: Path) -> None:
+    environment = access_to(serve(recent_account(1)))
+
+    def load(*names: str) -> list[str]:
+        """Loads resources; returns them in the order in which they were read."""
+        assert command("load", *resource_options(*names), **environment).code == 0
+        found = Warehouse(place).query("SELECT resource FROM load_windows GROUP BY resource ORDER BY MAX(read_at)")
+        return [name for (name,) in found if name in names]
+
+    load("calls")
+    assert load("calls", "chats", "tags") == ["chats", "calls", "tags"]
+    assert load("calls", "chats") == ["chats", "calls"]
+    assert load("calls", "chats", "tags") == ["tags", "chats", "calls"]
