@@ -143,6 +143,11 @@ def _brief(error: BaseException) -> str:
     text = str(error).split("The actual reason given is:")[-1]  # dlt's way to wrap what a destination says
     if job := re.search(r'job_id=(\w+)\..*?"message":("(?:[^"\\]|\\.)*")', text):  # a load job of BigQuery, as JSON
         text = f"the rows of {job.group(1)}: {json.loads(job.group(2))}"
+    head, mark, trace = text.partition("Traceback (most recent call last):")  # of a load job that could not be sent
+    if mark:
+        text = head + next(
+            (line for line in reversed(trace.splitlines()) if line.strip() and not line[0].isspace()), ""
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return printable(" ".join(lines[:3]))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.cloud.bigquery import SchemaField, Table
 
-from comagic.cli.errors import _with_advice
+from comagic.cli.errors import _brief, _with_advice
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.google import RejectingGoogle, Rejection, service_account_key
 from tests.support.google_proxy import GoogleProxy
@@ -106,6 +106,13 @@ def test_googles_words_have_one_advice(message: str, advice: str) -> None:
     assert said.startswith(message)
     assert advice in said
     assert said.count("Data Editor") <= 1
+
+
+def test_traceback_in_dlts_message_is_shown_as_its_last_line() -> None:
+    trace = 'Traceback (most recent call last):\n  File "client.py", line 2815, in load\n    send()\nConnectionError: lost\n'
+    assert _brief(RuntimeError(f"Job for calls failed. message: {trace}")) == (
+        "Job for calls failed. message: ConnectionError: lost"
+    )
 
 
 def expiring(kind: str) -> Callable[[str, str, Any], None]:
