@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,13 +17,12 @@ from typing import Any
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
-from duckdb_extensions import import_extension
-from filelock import FileLock
 
 from comagic.cli.commands import run_command_line
 from comagic.redaction import forget_secrets
 from comagic.sandbox import SandboxServer
 from comagic_pipeline import load_comagic
+from tests.support.emulator import run_emulator
 from tests.support.hook import Hook
 from tests.support.processes import SCRIPT, Command, Outcome, Start
 from tests.support.sampling import sample
@@ -146,25 +144,8 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory, buckets: Path) -> Iterator[str]:
     """Address of a BigQuery emulator, which stops with the tests."""
-    with FileLock(Path(tempfile.gettempdir()) / "duckdb_extensions.lock"):  # several workers import it at once
-        import_extension("spatial")
-    log = tmp_path_factory.mktemp("emulator") / "log"
-    command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--rest-port", "0", "--grpc-port", "0"]
-    environment = {**os.environ, "BQEMU_GCS_LOCAL_ROOT": str(buckets)}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen([*command, "--project", "p"], env=environment, stdout=output, stderr=output) as process,
-    ):
-        try:
-            for _ in range(600):
-                if found := re.search(r'"host": "127.0.0.1", "port": (\d+), "event": "rest.listen"', log.read_text()):
-                    yield f"http://127.0.0.1:{found.group(1)}"
-                    return
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.1)
-            pytest.fail(f"the emulator did not start: {log.read_text()}")
-        finally:
-            process.terminate()
+    with run_emulator(tmp_path_factory.mktemp("emulator") / "log", buckets) as address:
+        yield address
 
 
 @pytest.fixture

@@ -106,17 +106,8 @@ class Client(BigQueryClient):
     - Tables are created and merged under a lock, so parallel tasks take turns.
     """
 
-    bill: Bill
-    folder: str
-    """Name of dlt's working folder; see `exclusive_run`."""
-    chains: dict[str, list[Chain]]
-    """Tables that are to be merged, with their child tables, by load package; the package's clients share it."""
-    lease: Lease
-    staged: dict[str, list[str]]
-    """Staging tables, by load package."""
-    maximum_bytes_billed: int | None
-    merge_wait: Callable[[], Callable[[], bool]]
-    """Makes what waits for another task's merge."""
+    owner: "BigQuery"
+    """The destination: its clients share what is noted there."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,8 +122,8 @@ class Client(BigQueryClient):
             self.config.http_timeout,
             self.config.retry_deadline,
         )
-        self.sql_client.bill = self.bill
-        self.sql_client._default_query.maximum_bytes_billed = self.maximum_bytes_billed
+        self.sql_client.bill = self.owner.bill
+        self.sql_client._default_query.maximum_bytes_billed = self.owner.maximum_bytes_billed
 
     def initialize_storage(self, truncate_tables: Iterable[str] | None = None) -> None:
         """Creates the dataset; in the staging dataset also the tables that dlt would empty."""
@@ -150,7 +141,7 @@ class Client(BigQueryClient):
             staged = bigquery.Table(self.sql_client.make_qualified_table_name(name, quote=False), columns)
             staged.expires = expires
             google.create_table(staged, exists_ok=True, **self._limits)
-            self.staged.setdefault(load_package_state()["load_id"], []).append(str(staged.reference))
+            self.owner.staged.setdefault(load_package_state()["load_id"], []).append(str(staged.reference))
 
     def update_stored_schema(self, *args: Any, **kwargs: Any) -> Any:
         """Creates tables and columns in the dataset, once for all tasks; staging tables have their columns already."""
@@ -174,12 +165,13 @@ class Client(BigQueryClient):
     def create_table_chain_completed_followup_jobs(self, table_chain: Any, completed: Any = None) -> Any:
         """Notes a table that is to be merged when everything is staged."""
         if self.should_load_data_to_staging_dataset(table_chain[0]["name"]):
-            self.chains.setdefault(load_package_state()["load_id"], []).append(requested_part(table_chain))
+            self.owner.chains.setdefault(load_package_state()["load_id"], []).append(requested_part(table_chain))
             return []
         return super().create_table_chain_completed_followup_jobs(table_chain, completed)
 
     def complete_load(self, load_id: str) -> None:
         """Merges what the load package has staged, looks its keys up, and notes that it ended."""
+        self.owner.lease()
         manifests = current_manifests()
         self.merge_staged(manifests, load_id)
         check_merges(self, manifests, load_id)
@@ -193,14 +185,14 @@ class Client(BigQueryClient):
             manifests: the package's manifests by table.
             load_id: the load package.
         """
-        chains = self.chains.pop(load_id, [])
+        chains = self.owner.chains.pop(load_id, [])
         script = merge_script(chains, manifests, self.sql_client, load_id)
         staged = {chain[0]["name"] for chain in chains}
         absent = absent_rows(self, {name: one for name, one in manifests.items() if name not in staged}, load_id)
         script += [transaction(absent)] if absent else []
         if script:
             with self._merge_lock():
-                self.lease()
+                self.owner.lease()  # others may have been waited for
                 for attempt in merge_attempts():
                     with attempt:
                         self.sql_client.execute_many(script)  # whole transactions in each query
@@ -208,7 +200,7 @@ class Client(BigQueryClient):
     def drop_staged(self, load_id: str) -> None:
         """Deletes the staging tables of the load package; those that cannot be deleted expire."""
         google = self.sql_client.native_connection
-        for staged in self.staged.pop(load_id, []):
+        for staged in self.owner.staged.pop(load_id, []):
             try:
                 google.delete_table(staged, not_found_ok=True, **self._limits)
             except GoogleAPIError as error:
@@ -220,7 +212,8 @@ class Client(BigQueryClient):
         connection = bigquery.Client(
             self.sql_client.project_id, self.config.credentials.to_native_credentials(), location=self.config.location
         )
-        with closing(connection), hold_table_lock(connection, table, self._limits, self.merge_wait(), self.folder):
+        wait = patience(MERGE_MINUTES)
+        with closing(connection), hold_table_lock(connection, table, self._limits, wait, self.owner.folder):
             yield
 
     @property
@@ -259,6 +252,13 @@ class BigQuery(dlt.destinations.bigquery):
         task: name of one of several parallel tasks, for its lease.
         maximum_bytes_billed: what one query may bill; a dearer one is refused before it runs.
         **settings: dlt's own settings of the destination, such as `replace_strategy`.
+
+    Attributes:
+        bill: what the queries were billed.
+        folder: name of dlt's working folder; see `exclusive_run`.
+        lease: checks the lease on the dataset.
+        chains: tables that are to be merged, with their child tables, by load package.
+        staged: staging tables, by load package.
     """
 
     __orig_base__ = dlt.destinations.bigquery  # by whose arguments dlt knows what was given from defaults
@@ -275,8 +275,8 @@ class BigQuery(dlt.destinations.bigquery):
         self.task = task
         self.folder = ""
         self.lease: Lease = is_held
-        self._chains: dict[str, list[Chain]] = {}
-        self._staged: dict[str, list[str]] = {}
+        self.chains: dict[str, list[Chain]] = {}
+        self.staged: dict[str, list[str]] = {}
         super().__init__(credentials, destination_name="bigquery", **settings)  # type: ignore[arg-type]
 
     @property
@@ -286,17 +286,8 @@ class BigQuery(dlt.destinations.bigquery):
 
     @property
     def client_class(self) -> type[BigQueryClient]:
-        """The job client, with what its instances share."""
-        shared = {
-            "bill": self.bill,
-            "chains": self._chains,
-            "folder": self.folder,
-            "lease": staticmethod(self.lease),
-            "staged": self._staged,
-            "maximum_bytes_billed": self.maximum_bytes_billed,
-            "merge_wait": staticmethod(lambda: patience(MERGE_MINUTES)),
-        }
-        return type("Client", (Client,), shared)
+        """The job client, which knows its destination."""
+        return type("Client", (Client,), {"owner": self})
 
 
 def make_bigquery(replace_strategy: str, task: str = "") -> BigQuery:

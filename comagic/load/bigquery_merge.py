@@ -22,7 +22,7 @@ from dlt.destinations.impl.bigquery.bigquery import BigQueryMergeJob
 
 from ..catalog import PARTITION_DATE, ROW_HASH
 from ..extract.manifest import Manifest
-from .bounds import in_days_of, in_scopes, near_days
+from .bounds import DELETE, LISTS_OF, delete_with_lists, in_days_of, in_scopes, near_days
 
 BEGIN, COMMIT = "BEGIN TRANSACTION", "COMMIT TRANSACTION"
 
@@ -40,7 +40,6 @@ MERGE INTO {table} AS d USING ({staged}) AS s ON {same}
 WHEN MATCHED{changed} THEN UPDATE SET {assignments}
 WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
 """
-DELETE = "DELETE FROM {table} WHERE {condition}"
 TRUNCATE = "TRUNCATE TABLE {table}"
 INSERT = "INSERT INTO {table} ({columns}) {staged}"
 STAGED = """
@@ -48,7 +47,6 @@ SELECT {columns} FROM {staged} WHERE {condition}
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1
 """
 """The staged rows, each once, however often BigQuery was made to stage them."""
-LISTS_OF = "_dlt_root_id IN (SELECT _dlt_id FROM {table} WHERE {condition})"
 SAME_GROUP = "_dlt_id IN (SELECT d._dlt_id FROM {table} AS d JOIN {staged} AS s ON {same})"
 
 Chain = Sequence[Mapping[str, Any]]
@@ -149,14 +147,10 @@ class _Merge:
 
     def _replace_scopes(self) -> list[str]:
         """What was read whole is deleted with its lists, and inserted as it came."""
-        table, scope, days = self._names[self._root["name"]].table, self._scope(), in_days_of(self._manifest.scopes)
-        lists = LISTS_OF.format(table=table, condition=scope)
-        statements = []
-        for child in self._children:
-            bounds = days if PARTITION_DATE in child["columns"] else ""
-            statements.append(DELETE.format(table=self._names[child["name"]].table, condition=_all(bounds, lists)))
-        statements.append(DELETE.format(table=table, condition=scope))
-        return statements + [self._insert(table) for table in self._chain]
+        table = self._names[self._root["name"]].table
+        lists = [(self._names[child["name"]].table, PARTITION_DATE in child["columns"]) for child in self._children]
+        deletes = delete_with_lists(table, lists, self._scope(), in_days_of(self._manifest.scopes))
+        return deletes + [self._insert(one) for one in self._chain]
 
     def _replace_all(self) -> list[str]:
         truncates = [TRUNCATE.format(table=self._names[table["name"]].table) for table in self._chain]

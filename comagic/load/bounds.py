@@ -1,10 +1,14 @@
-"""Conditions in SQL made of a load package's manifest: which rows its merge may touch."""
+"""Conditions and deletes in SQL, made of a load package's manifest: which rows its merge may touch."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from ..catalog import PARTITION_DATE
+
+DELETE = "DELETE FROM {table} WHERE {condition}"
+LISTS_OF = "_dlt_root_id IN (SELECT _dlt_id FROM {table} WHERE {condition})"
+"""A condition for the rows of lists, by their parent rows."""
 
 DAY = timedelta(days=1)
 MAX_PERIODS = 20
@@ -43,6 +47,20 @@ def in_days_of(scopes: Iterable[Mapping[str, Any]]) -> str:
         (date.fromisoformat(scope["first"]), date.fromisoformat(scope["last"])) for scope in scopes if "first" in scope
     ]
     return _in_periods(sorted(periods))
+
+
+def delete_with_lists(table: str, lists: Iterable[tuple[str, bool]], condition: str, days: str = "") -> list[str]:
+    """The statements that delete rows of a table; the rows of their lists go first, which are found by them.
+
+    Args:
+        table: qualified name of the table.
+        lists: qualified names of its child tables, and whether they have days.
+        condition: which rows.
+        days: a condition for the days of these rows.
+    """
+    parents = LISTS_OF.format(table=table, condition=condition)
+    conditions = [(name, f"{days} AND {parents}" if days and has_days else parents) for name, has_days in lists]
+    return [DELETE.format(table=name, condition=which) for name, which in [*conditions, (table, condition)]]
 
 
 def _in_periods(periods: Iterable[tuple[date, date]], alias: str = "") -> str:

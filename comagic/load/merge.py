@@ -21,8 +21,8 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ..catalog import PARTITION_DATE
 from ..exceptions import MergeError
 from ..extract.manifest import Manifest, current_manifests
-from .bounds import in_days_of, in_scopes, near_days
-from .destinations import AnyDestination
+from .bounds import delete_with_lists, in_days_of, in_scopes, near_days
+from .destinations import BIGQUERY, AnyDestination
 from .lease import Lease
 
 STAGED_KEYS = """
@@ -44,7 +44,7 @@ FROM (
 
 
 def guard_merges(destination: AnyDestination, lease: Lease) -> None:
-    """Makes a destination check each merge: before it the lease, after it every staged key.
+    """Makes a destination check each merge: before it the lease, after it every staged key. BigQuery's does so itself.
 
     Args:
         destination: the destination; its job client becomes a subclass of dlt's.
@@ -52,24 +52,20 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
     """
     kind: Any = type(destination)
     client_class: Any = destination.client_class
-    if not issubclass(client_class, SqlJobClientBase):
+    if destination.destination_type == BIGQUERY or not issubclass(client_class, SqlJobClientBase):
         return
-
-    merges_at_end = hasattr(client_class, "merge_staged")
 
     class Client(client_class):  # type: ignore[misc]
         def create_table_chain_completed_followup_jobs(self, table_chain: Any, *args: Any, **kwargs: Any) -> Any:
-            if not merges_at_end:
-                lease()
+            lease()
             release_memory()
             return super().create_table_chain_completed_followup_jobs(requested_part(table_chain), *args, **kwargs)
 
         def complete_load(self, load_id: str) -> None:
             lease()
-            if not merges_at_end:  # dlt has merged the tables, each when its rows were staged
-                manifests = current_manifests()
-                delete_absent(self, manifests, load_id)
-                check_merges(self, manifests, load_id)
+            manifests = current_manifests()
+            delete_absent(self, manifests, load_id)
+            check_merges(self, manifests, load_id)
             super().complete_load(load_id)
 
     class Guarded(kind):  # type: ignore[misc]
@@ -114,7 +110,7 @@ def delete_absent(client: Any, manifests: Mapping[str, Manifest], load_id: str) 
 def absent_rows(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> list[str]:
     """The statements that delete rows which did not come although all that there is was read.
 
-    They are of an earlier load package. Their lists go first, which are found by them.
+    They are of an earlier load package.
 
     Args:
         client: dlt's job client, connected.
@@ -122,18 +118,18 @@ def absent_rows(client: Any, manifests: Mapping[str, Manifest], load_id: str) ->
         load_id: the load package.
     """
     sql, tables = client.sql_client, client.schema.data_table_names(seen_data_only=True)
-    statements = []
+    statements: list[str] = []
     for table, manifest in manifests.items():
         if not manifest.scopes or table not in tables:
             continue
-        name, days = sql.make_qualified_table_name(table), in_days_of(manifest.scopes)
+        lists = [
+            (sql.make_qualified_table_name(child), PARTITION_DATE in client.schema.tables[child]["columns"])
+            for child in tables
+            if client.schema.tables[child].get("parent") == table
+        ]
         absent = f"{in_scopes(manifest.scopes)} AND _dlt_load_id <> '{load_id}'"
-        parents = f"_dlt_root_id IN (SELECT _dlt_id FROM {name} WHERE {absent})"  # noqa: S608
-        for child in tables:
-            if client.schema.tables[child].get("parent") == table:
-                bounds = f"{days} AND " if days and PARTITION_DATE in client.schema.tables[child]["columns"] else ""
-                statements.append(f"DELETE FROM {sql.make_qualified_table_name(child)} WHERE {bounds}{parents}")  # noqa: S608
-        statements.append(f"DELETE FROM {name} WHERE {absent}")  # noqa: S608
+        name, days = sql.make_qualified_table_name(table), in_days_of(manifest.scopes)
+        statements += delete_with_lists(name, lists, absent, days)
     return statements
 
 

@@ -12,19 +12,16 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import click
-from duckdb_extensions import import_extension
 
 from comagic.sandbox import SandboxServer, Switches
 from tests.support.accounts import TODAY, access_to, recent_account
+from tests.support.emulator import run_emulator
 from tests.support.google_proxy import GoogleProxy
 from tests.support.processes import SCRIPT
 
@@ -52,26 +49,6 @@ class Counted:
     load_jobs: Counter[str]
     requests: int
     minimum: int
-
-
-@contextmanager
-def run_emulator(folder: Path) -> Iterator[str]:
-    """Starts the emulator; yields its address."""
-    import_extension("spatial")
-    command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--rest-port", "0", "--grpc-port", "0"]
-    log = folder / "emulator.log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen([*command, "--project", "p"], stdout=output, stderr=output) as process,
-    ):
-        try:
-            while not (
-                found := re.search(r'"host": "127.0.0.1", "port": (\d+), "event": "rest.listen"', log.read_text())
-            ):
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{found[1]}"
-        finally:
-            process.terminate()
 
 
 def count(proxy: GoogleProxy) -> Counted:
@@ -104,7 +81,7 @@ def main() -> None:
     first_day = TODAY - timedelta(days=10)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with run_emulator(folder) as emulator:
+        with run_emulator(folder / "log", folder) as emulator:
             for what, clients in (("calls", 1), ("all", 1), ("calls", 20), ("all", 20)):
                 project = f"{what}-{clients}"
                 environment = {

@@ -1,10 +1,8 @@
 """One load at a time into a BigQuery dataset, from any machine; a dead one's lock is taken over."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -13,10 +11,9 @@ from google.cloud import bigquery
 
 from comagic.exceptions import LeaseLostError
 from comagic.load.bigquery_lock import LOAD_LOCK, TableLock
-from comagic.sandbox import SyntheticAccount
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.google_proxy import GoogleProxy
-from tests.support.processes import Command, Serve, Start
+from tests.support.processes import Command, Serve, Start, load_that_waits
 from tests.support.warehouses import BigQuery
 
 LIMITS = {"retry": None, "timeout": 30}
@@ -93,24 +90,6 @@ def test_lost_response_to_taking_the_lock_does_not_lose_it(
         assert lock.acquire() is None
         lock.renew()
     assert lost
-
-
-@contextmanager
-def load_that_waits(serve: Serve, start: Start, account: SyntheticAccount, **environment: str) -> Iterator[Any]:
-    """A load as a process, whose third request is answered when the `with` block ends."""
-    reached, released = Event(), Event()
-
-    def wait(request: int) -> None:
-        if request == 3:
-            reached.set()
-            released.wait(60)
-
-    process = start(**{**access_to(serve(account, before_answer=wait)), **environment})
-    assert reached.wait(60)
-    try:
-        yield process
-    finally:
-        released.set()
 
 
 @pytest.mark.expensive

@@ -83,7 +83,7 @@ def test_rows_that_were_staged_twice_are_merged_once(
     merge = Client.merge_staged
 
     def double(client: Any, manifests: Any, load_id: str) -> None:
-        for staged in client.staged.get(load_id, []):
+        for staged in client.owner.staged.get(load_id, []):
             client.sql_client.execute_sql(f"INSERT INTO `{staged}` SELECT * FROM `{staged}`")
         merge(client, manifests, load_id)
 

@@ -1,38 +1,13 @@
 """One load at a time into a dataset: a second one names the holder or waits, and a killed one blocks nobody."""
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import pytest
 
-from comagic.sandbox import SyntheticAccount
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.hook import Hook
-from tests.support.processes import Command, Serve, Start
+from tests.support.processes import Command, Serve, Start, load_that_waits
 from tests.support.warehouses import PostgreSQL, Warehouse
-
-
-@contextmanager
-def load_that_waits(
-    serve: Serve, start: Start, account: SyntheticAccount, **environment: str
-) -> Iterator["subprocess.Popen[str]"]:
-    """A load as a process, whose third request is answered when the `with` block ends."""
-    reached, released = Event(), Event()
-
-    def wait(request: int) -> None:
-        if request == 3:
-            reached.set()
-            released.wait(60)
-
-    process = start(**{**access_to(serve(account, before_answer=wait)), **environment})
-    assert reached.wait(60)
-    try:
-        yield process
-    finally:
-        released.set()
 
 
 def test_second_run_is_rejected_without_notification_and_killed_run_blocks_nobody(

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
-from comagic.sandbox import SandboxServer
+from comagic.sandbox import SandboxServer, SyntheticAccount
+from tests.support.accounts import access_to
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "comagic_pipeline.py"
@@ -159,3 +161,23 @@ class Loader:
         self._process.kill()
         with self._process:
             pass
+
+
+@contextmanager
+def load_that_waits(
+    serve: Serve, start: Start, account: SyntheticAccount, **environment: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """A load as a process, whose third request is answered when the `with` block ends."""
+    reached, released = Event(), Event()
+
+    def wait(request: int) -> None:
+        if request == 3:
+            reached.set()
+            released.wait(60)
+
+    process = start(**{**access_to(serve(account, before_answer=wait)), **environment})
+    assert reached.wait(60)
+    try:
+        yield process
+    finally:
+        released.set()
