@@ -1,7 +1,7 @@
 """What a Cloud Function needs beside the command line: the request in a message, JSON logs for Cloud Logging, retries.
 
 Pub/Sub delivers a message at least once, and again with growing pauses as long as the function fails (for a day, if
-retries are enabled). So a transient error is raised, and a permanent one is logged and the message acknowledged.
+retries are enabled). So a transient error is raised, and a lasting one is logged and the message acknowledged.
 """
 
 import base64
@@ -14,20 +14,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-import click
 import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 
 from ..exceptions import BusyError, ConfigurationError
-from ..redaction import mask, printable
+from ..load.runner import Load
+from ..redaction import printable
 from ..settings import SOURCE_SECTION
+from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, log, log_outcome, outcome_of
 from .commands import RunLoad, cli, prepare_process
-from .errors import EXIT_EARLY, exit_code, explain, is_permanent
+from .errors import explain
 from .output import err, out
 
 EVENT_MINUTES = 8.0
@@ -35,6 +37,8 @@ EVENT_MINUTES = 8.0
 HTTP_MINUTES = 55.0
 """The same for an HTTP request, which may take 60."""
 DATA_FOLDER = "DLT_DATA_DIR"
+HISTORY_COMMAND = "COMAGIC_HISTORY_COMMAND"
+"""Environment variable with the command that starts the history job; Terraform sets it where there is the job."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,8 +91,8 @@ def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
     try:
         outcome, message = _serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
     except Exception as error:
-        return {"outcome": "failed", "message": explain(error) or type(error).__name__}, 500
-    return {"outcome": outcome, "message": message}, 400 if outcome == "rejected" else 200
+        return {"outcome": FAILED, "message": explain(error) or type(error).__name__}, 500
+    return {"outcome": outcome, "message": message}, 400 if outcome == REJECTED else 200
 
 
 def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
@@ -100,24 +104,45 @@ def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> 
     Raises:
         Exception: a transient error.
     """
-    outcome, message = "loaded", ""
+    outcome, message = LOADED, ""
+    loads: list[Load] = []
+
+    def remember_and_run(load: Load) -> None:
+        loads.append(load)
+        run(load)
+
     try:
         with _exclusive(), _json_logs():
             prepare_process()
             prepare()
-            cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=run)
+            cli(["load", *_time_limit(max_minutes), *parse()], standalone_mode=False, obj=remember_and_run)
     except Exception as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else explain(error)
-        if exit_code(error) == EXIT_EARLY:
-            outcome = "stopped early"
-        elif is_permanent(error):
-            outcome = "rejected"
-        else:
-            log("ERROR", message or mask(f"{type(error).__name__}: {error}"), outcome="failed")
+        outcome, message = outcome_of(error)
+        if outcome == FAILED:
+            log_outcome(outcome, message)
             raise
-    severity = {"loaded": "INFO", "stopped early": "WARNING", "rejected": "ERROR"}[outcome]
-    log(severity, f"{outcome.capitalize()}. {message}".strip(), outcome=outcome)
+    if outcome == STOPPED_EARLY:
+        message = " ".join([message, *map(history_advice, loads)]).strip()
+    log_outcome(outcome, message)
     return outcome, message
+
+
+def history_advice(load: Load) -> str:
+    """What to do when a load that stopped early has more left than a few runs will read; else empty.
+
+    More than a nightly load ever reads again is a first load: years of calls, of which a run reads minutes.
+    """
+    nightly = timedelta(days=load.settings.lookback_days + load.settings.window_days)
+    behind = [sync for sync in load.progress.syncs.values() if sync.finished and sync.end - sync.position > nightly]
+    if load.since or not behind:
+        return ""
+    last = max(behind, key=lambda sync: sync.planned - sync.finished)
+    runs = -(-(last.planned - last.finished) // last.finished)
+    command = os.environ.get(HISTORY_COMMAND) or "deploy/README.md, Cloud Run job"
+    return (
+        f"{last.resource} has come to {last.position:%Y-%m-%d} of {last.end:%Y-%m-%d}; at this pace the rest takes "
+        f"about {runs} runs. Start the history job once, it loads the rest without this time limit: {command}"
+    )
 
 
 def parse_event(event: Any) -> list[str]:
@@ -212,8 +237,7 @@ def _json_logs() -> Iterator[None]:
     summary = io.StringIO()
     before = out.file, err.file
     out.file, err.file = summary, _LogLines()
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonFormatter())
+    handler = _JsonHandler(sys.stdout)
     logger = logging.getLogger("dlt")
     handlers, logger.handlers = logger.handlers, [handler]
     try:
@@ -223,12 +247,6 @@ def _json_logs() -> Iterator[None]:
         logger.handlers = handlers
         if summary.getvalue().strip():
             log("INFO", summary.getvalue().strip())
-
-
-def log(severity: str, message: str, **more: Any) -> None:
-    """Writes a log entry, a line of JSON as Cloud Logging reads it."""
-    sys.stdout.write(json.dumps({"severity": severity, "message": message, **more}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
 
 
 class _LogLines(io.StringIO):
@@ -246,8 +264,8 @@ class _LogLines(io.StringIO):
         return written
 
 
-class _JsonFormatter(logging.Formatter):
-    """Python's log records as entries."""
+class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic when the program runs
+    """Python's log records as entries; not by a formatter, since dlt replaces it for each pipeline."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""

@@ -36,6 +36,7 @@ from ..settings import ignore_bare_variables, resolve_settings
 from ..values import parse_end, parse_local_time, parse_minutes, resolve_resources
 from . import demo as demos
 from .check import check_access
+from .cloud_log import outcome_in_job
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, summary_line, warnings
@@ -171,6 +172,7 @@ def load(
     progress = Progress()
     with ExitStack() as stack:
         usage = Usage()
+        stack.enter_context(outcome_in_job())
         stack.enter_context(
             notify_outcome(
                 configured_notifier(), lambda: summary_line(progress), lambda: warnings(progress, usage), err

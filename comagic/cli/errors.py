@@ -15,6 +15,7 @@ from dlt.common.configuration.exceptions import (
 )
 from dlt.common.destination.exceptions import (
     DestinationException,
+    DestinationTerminalException,
     InvalidDestinationReference,
     UnknownDestinationModule,
 )
@@ -33,6 +34,7 @@ from ..exceptions import (
     TooManyColumnsError,
     WindowTooDenseError,
 )
+from ..load.destinations import BUSY_REASONS
 from ..redaction import mask, one_line, printable
 from ..settings import ConnectionSettings
 
@@ -40,6 +42,14 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_EARLY = 75
 EXIT_INTERRUPTED = 130
+
+REJECTED_STATUSES = (400, 401, 403, 404)
+"""Google's HTTP statuses for what is lasting."""
+REJECTED_STATES = ("28", "3D", "3F", "42")
+"""Classes of SQLSTATE, PostgreSQL's documentation, appendix A: authorization, catalog and schema names, access."""
+
+CLIENT_EXCEPTION = "client_exception"
+"""Where dlt's error about a load job keeps what the destination raised; its own message has the traceback as text."""
 
 UNREACHABLE = "The destination cannot be reached from this machine: check its network and the address."
 RESUMES = "Loaded data is kept; the next run resumes."
@@ -51,12 +61,12 @@ def explain(error: BaseException) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    chain = list(causes(error))
+    chain = [cause for cause in causes(error) if not hasattr(cause, CLIENT_EXCEPTION)]
     for cause in chain:
         for kind, message in MESSAGES:
             if isinstance(cause, kind):
                 return message(cause)
-        if type(cause).__module__.startswith("google."):
+        if _is_google(cause):
             unreachable = f" {UNREACHABLE}" if type(cause).__name__ == "RetryError" else ""
             return _with_advice(f"BigQuery: {_brief(cause)}") + unreachable
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_bug(chain[-1])):
@@ -84,14 +94,37 @@ def exit_code(error: BaseException) -> int:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """True if every retry would fail the same way: somebody has to fix a setting, a permission, a key."""
+    """True if every retry would fail the same way: somebody has to fix a setting, a permission, a key.
+
+    A retry reads the lookback again and costs the API's quota, so what the destination rejects is permanent too, unless
+    it says that it is busy.
+    """
     if exit_code(error) == EXIT_USAGE or isinstance(error, click.UsageError):
         return True
+    if any(_is_busy(cause) for cause in causes(error)):
+        return False
     permanent = (
         *(AccessError, RequestError, StatusError),
         *(MalformedResponseError, TooLargeError, TooManyColumnsError, WindowTooDenseError),
+        DestinationTerminalException,
     )
-    return any(isinstance(cause, permanent) for cause in causes(error))
+    return any(isinstance(cause, permanent) or _is_rejected(cause) for cause in causes(error))
+
+
+def _is_busy(error: BaseException) -> bool:
+    """True if Google says to try later: too many requests at once, or a service that is down."""
+    reasons = {str(one.get("reason")) for one in getattr(error, "errors", None) or () if isinstance(one, dict)}
+    return _is_google(error) and bool(reasons & BUSY_REASONS)
+
+
+def _is_rejected(error: BaseException) -> bool:
+    """True for an answer of a destination that will be the same tomorrow: not allowed, not found, not valid."""
+    status, state = getattr(error, "code", None), getattr(error, "pgcode", None)
+    return (_is_google(error) and status in REJECTED_STATUSES) or str(state)[:2] in REJECTED_STATES
+
+
+def _is_google(error: BaseException) -> bool:
+    return type(error).__module__.startswith("google.")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -101,7 +134,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        inner = None if current.__suppress_context__ else current.__context__
+        current = getattr(current, CLIENT_EXCEPTION, None) or current.__cause__ or inner
 
 
 def _comagic(error: ComagicError) -> str:

@@ -17,9 +17,10 @@ from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 from dlt.common.storages.load_package import ParsedLoadJobFileName, load_package_state
+from dlt.destinations.exceptions import DatabaseTerminalException
 from dlt.destinations.impl.bigquery.bigquery import BigQueryClient
 from dlt.destinations.impl.bigquery.sql_client import BigQuerySqlClient
-from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound, Unauthorized
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery import DEFAULT_RETRY
@@ -31,7 +32,7 @@ from ..extract.manifest import Manifest, current_manifests
 from ..settings import SOURCE_SECTION
 from .bigquery_lock import LOAD_LOCK, MERGE_LOCK, hold_table_lock
 from .bigquery_merge import Chain, merge_script, transaction
-from .destinations import open_client
+from .destinations import BUSY_REASONS, open_client
 from .lease import Lease, is_held, patience
 from .merge import absent_rows, check_merges, requested_part
 
@@ -160,7 +161,16 @@ class Client(BigQueryClient):
                 job = self._retrieve_load_job(earlier)
                 if not (job.done() and job.error_result):
                     return job
-        return super()._create_load_job(table, file_path)
+        try:
+            return super()._create_load_job(table, file_path)
+        except NotFound:  # the upload has ended, and its answer was lost; or there is no such table
+            with suppress(NotFound):
+                return self._retrieve_load_job(file_path)
+            raise
+        except (BadRequest, Forbidden, Unauthorized) as error:  # dlt would try it again five times
+            if BigQuerySqlClient._get_reason_from_errors(error) in BUSY_REASONS:
+                raise
+            raise DatabaseTerminalException(error) from error
 
     def create_table_chain_completed_followup_jobs(self, table_chain: Any, completed: Any = None) -> Any:
         """Notes a table that is to be merged when everything is staged."""

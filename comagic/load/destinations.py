@@ -19,6 +19,9 @@ AnyDestination = Destination[Any, Any]
 DATABASE = "comagic_pipeline.duckdb"
 DATASET = "comagic"
 
+BUSY_REASONS = {"rateLimitExceeded", "jobRateLimitExceeded", "backendError", "internalError", "tableUnavailable"}
+"""BigQuery's reasons, in whatever status, for what passes; a quota of a day (`quotaExceeded`) is over tomorrow."""
+
 BIGQUERY = "dlt.destinations.bigquery"
 DUCKDB = "dlt.destinations.duckdb"
 POSTGRES = "dlt.destinations.postgres"

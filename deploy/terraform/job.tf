@@ -1,7 +1,16 @@
-# Loads years of calls at once: parallel tasks split the period between them.
+# Loads years of calls at once: what is new up to its end, or a period that parallel tasks share.
+
+resource "google_artifact_registry_repository" "images" {
+  count         = local.job ? 1 : 0
+  location      = var.region
+  repository_id = local.name
+  description   = "The image of the job."
+  format        = "DOCKER"
+  depends_on    = [google_project_service.used]
+}
 
 resource "google_cloud_run_v2_job" "history" {
-  count               = var.job == null ? 0 : 1
+  count               = local.job && var.image != "" ? 1 : 0
   name                = "${local.name}-history"
   location            = var.region
   deletion_protection = false
@@ -14,8 +23,11 @@ resource "google_cloud_run_v2_job" "history" {
       max_retries     = 3
       timeout         = "86400s"
       containers {
-        image = var.job.image
-        args  = ["load", "--since", var.job.since, "--until", var.job.until]
+        image = var.image
+        args = concat(
+          ["load", "--wait", "60"], # for a function's run to end
+          var.job.since == null ? [] : ["--since", var.job.since, "--until", var.job.until],
+        )
         resources {
           limits = {
             cpu    = "1"
@@ -23,7 +35,7 @@ resource "google_cloud_run_v2_job" "history" {
           }
         }
         dynamic "env" {
-          for_each = local.environment
+          for_each = merge(local.environment, { SOURCES__COMAGIC__MAX_MINUTES = "1430" }) # the task has 1440
           content {
             name  = env.key
             value = env.value
@@ -33,21 +45,24 @@ resource "google_cloud_run_v2_job" "history" {
           name = local.token
           value_source {
             secret_key_ref {
-              secret  = google_secret_manager_secret.token.secret_id
+              secret  = google_secret_manager_secret.token[0].secret_id
               version = "latest"
             }
           }
         }
       }
       dynamic "vpc_access" {
-        for_each = google_vpc_access_connector.egress
+        for_each = google_compute_subnetwork.egress
         content {
-          connector = vpc_access.value.id
-          egress    = "ALL_TRAFFIC"
+          egress = "ALL_TRAFFIC"
+          network_interfaces {
+            network    = vpc_access.value.network
+            subnetwork = vpc_access.value.id
+          }
         }
       }
     }
   }
 
-  depends_on = [google_secret_manager_secret_iam_member.loader]
+  depends_on = [time_sleep.granted, google_compute_router_nat.egress]
 }

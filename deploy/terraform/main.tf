@@ -1,11 +1,22 @@
-# Shared by every way of running: services, service accounts with least privilege, datasets, the secret.
+# Shared by every way of running: services, the account that loads, datasets, the secret.
 
 locals {
-  name    = terraform.workspace == "prod" ? "comagic" : "comagic-${terraform.workspace}"
-  dataset = replace(local.name, "-", "_")
-  staging = concat(
-    ["${local.dataset}_staging"],
-    [for index in range(try(var.job.tasks, 0)) : "${local.dataset}_staging_${index}"],
+  name       = terraform.workspace == "prod" ? "comagic" : "comagic-${terraform.workspace}"
+  dataset    = replace(local.name, "-", "_")
+  github     = contains(var.ways, "github")
+  function   = contains(var.ways, "function")
+  job        = contains(var.ways, "job")
+  has_events = local.function && var.trigger == "event"
+  is_built   = local.function || local.job
+  services = concat(
+    ["bigquery", "cloudresourcemanager", "iam", "logging", "serviceusage"],
+    local.github ? ["iamcredentials", "sts"] : [],
+    local.is_built ? ["artifactregistry", "cloudbuild", "run", "secretmanager", "storage"] : [],
+    local.function ? ["cloudfunctions", "cloudscheduler"] : [],
+    local.has_events ? ["eventarc", "pubsub"] : [],
+    var.static_address ? ["compute"] : [],
+    var.alert_email != "" ? ["monitoring"] : [],
+    var.budget != null ? ["billingbudgets"] : [],
   )
   environment = {
     DESTINATION_TYPE                  = "bigquery"
@@ -22,24 +33,7 @@ locals {
 }
 
 resource "google_project_service" "used" {
-  for_each = toset([
-    "artifactregistry.googleapis.com",
-    "bigquery.googleapis.com",
-    "cloudbuild.googleapis.com",
-    "cloudfunctions.googleapis.com",
-    "cloudscheduler.googleapis.com",
-    "compute.googleapis.com",
-    "eventarc.googleapis.com",
-    "iam.googleapis.com",
-    "iamcredentials.googleapis.com",
-    "logging.googleapis.com",
-    "monitoring.googleapis.com",
-    "pubsub.googleapis.com",
-    "run.googleapis.com",
-    "secretmanager.googleapis.com",
-    "sts.googleapis.com",
-    "vpcaccess.googleapis.com",
-  ])
+  for_each           = toset([for service in local.services : "${service}.googleapis.com"])
   service            = each.value
   disable_on_destroy = false
 }
@@ -50,58 +44,59 @@ resource "google_service_account" "loader" {
   depends_on   = [google_project_service.used]
 }
 
-resource "google_service_account" "trigger" {
-  account_id   = "${local.name}-trigger"
-  display_name = "Delivers Pub/Sub messages to the function"
-  depends_on   = [google_project_service.used]
-}
-
-resource "google_service_account" "builder" {
-  account_id   = "${local.name}-builder"
-  display_name = "Builds the function"
-  depends_on   = [google_project_service.used]
-}
-
 resource "google_project_iam_member" "loader" {
-  project = var.project
-  role    = "roles/bigquery.jobUser"
-  member  = google_service_account.loader.member
-}
-
-resource "google_project_iam_member" "builder" {
-  for_each = toset(["roles/artifactregistry.writer", "roles/logging.logWriter"])
+  for_each = toset(concat(["roles/bigquery.jobUser"], local.github ? ["roles/logging.logWriter"] : []))
   project  = var.project
   role     = each.value
-  member   = google_service_account.builder.member
+  member   = google_service_account.loader.member
 }
 
+# Access is declared, because by default everybody who may view the project may read its datasets, and these hold
+# people's telephone numbers. WRITER is BigQuery Data Editor, READER is BigQuery Data Viewer.
 resource "google_bigquery_dataset" "data" {
   dataset_id                 = local.dataset
   location                   = var.location
   description                = "Calls and other data of the account, loaded from CoMagic by dlt."
   delete_contents_on_destroy = false
-  depends_on                 = [google_project_service.used]
+  access {
+    role          = "OWNER"
+    special_group = "projectOwners"
+  }
+  access {
+    role          = "WRITER"
+    user_by_email = google_service_account.loader.email
+  }
+  dynamic "access" {
+    for_each = var.readers
+    content {
+      role           = "READER"
+      group_by_email = startswith(access.value, "group:") ? trimprefix(access.value, "group:") : null
+      user_by_email  = startswith(access.value, "group:") ? null : split(":", access.value)[1]
+    }
+  }
+  depends_on = [google_project_service.used]
 }
 
+# No expiration of tables: it counts from their creation, and loads would fail when it is over.
 resource "google_bigquery_dataset" "staging" {
-  for_each                    = toset(local.staging)
-  dataset_id                  = each.value
-  location                    = var.location
-  description                 = "Staging tables of dlt, loaded before the merge; temporary."
-  default_table_expiration_ms = 7 * 24 * 60 * 60 * 1000
-  delete_contents_on_destroy  = true
-  depends_on                  = [google_project_service.used]
-}
-
-resource "google_bigquery_dataset_iam_member" "loader" {
-  for_each   = merge({ data = google_bigquery_dataset.data }, google_bigquery_dataset.staging)
-  dataset_id = each.value.dataset_id
-  role       = "roles/bigquery.dataEditor"
-  member     = google_service_account.loader.member
+  dataset_id                 = "${local.dataset}_staging"
+  location                   = var.location
+  description                = "Staging tables of dlt, loaded before the merge; temporary."
+  delete_contents_on_destroy = true
+  access {
+    role          = "OWNER"
+    special_group = "projectOwners"
+  }
+  access {
+    role          = "WRITER"
+    user_by_email = google_service_account.loader.email
+  }
+  depends_on = [google_project_service.used]
 }
 
 # Only the secret itself: gcloud adds its value, so it is never in Terraform's state.
 resource "google_secret_manager_secret" "token" {
+  count     = local.is_built ? 1 : 0
   secret_id = "${local.name}-access-token"
   replication {
     auto {}
@@ -110,7 +105,8 @@ resource "google_secret_manager_secret" "token" {
 }
 
 resource "google_secret_manager_secret_iam_member" "loader" {
-  secret_id = google_secret_manager_secret.token.id
+  count     = local.is_built ? 1 : 0
+  secret_id = google_secret_manager_secret.token[0].id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.loader.member
 }

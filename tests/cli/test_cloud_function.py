@@ -23,6 +23,7 @@ from comagic.cli.cloud_function import BadRequestError, parse_request
 from comagic.redaction import remember_secret
 from comagic.sandbox import SandboxServer
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
+from tests.support.google_proxy import GoogleProxy
 from tests.support.processes import ROOT, Serve
 from tests.support.warehouses import BigQuery
 
@@ -97,6 +98,7 @@ def serve_function(folder: Path, target: str, environment: dict[str, str]) -> It
             os.killpg(process.pid, signal.SIGKILL)  # at SIGTERM gunicorn may wait 30 seconds for a worker
 
 
+EMULATOR = "BIGQUERY_EMULATOR_HOST"
 StartFunction = Callable[..., Function]
 
 
@@ -180,9 +182,13 @@ def test_run_stops_before_its_time_limit_and_next_event_resumes(
         sandbox,
         warehouse_in_bigquery,
         **{f"SOURCES__COMAGIC__{name}": value for name, value in settings.items()},
+        COMAGIC_HISTORY_COMMAND="gcloud run jobs execute comagic-history --wait",
     )
     assert function.send() == 200
-    assert "Stopped early. The time limit of 0.25 minutes is reached." in function.messages("WARNING")
+    stopped = function.messages("WARNING")
+    assert "Stopped early. The time limit of 0.25 minutes is reached." in stopped
+    assert "Start the history job once" in stopped, "it reads years of calls by minutes"
+    assert "this time limit: gcloud run jobs execute comagic-history --wait" in stopped
     columns = ("id", "start_time", "is_lost", "partition_date")
     expected = {key: {name: call[name] for name in columns} for key, call in expected_calls(account, LONG_AGO).items()}
     loaded = warehouse_in_bigquery.calls()
@@ -192,6 +198,28 @@ def test_run_stops_before_its_time_limit_and_next_event_resumes(
     assert function.send() == 200
     assert differences(warehouse_in_bigquery.calls(), expected) == []
     assert sandbox.requests - requests_before <= 33, "the next event started at the beginning"
+
+
+def test_what_bigquery_denies_is_acknowledged_after_one_try(
+    serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
+) -> None:
+    def forbid(_: int, method: str, path: str) -> str:
+        return "forbid" if method == "POST" and path.startswith("/upload/") else ""
+
+    sandbox = serve(recent_account(1))
+    environment = warehouse_in_bigquery.environment
+    with GoogleProxy(environment[EMULATOR], forbid) as proxy:
+        function = start_function(sandbox, warehouse_in_bigquery, **{EMULATOR: proxy.url})
+        assert function.send(b'{"resources": ["tags"]}') == 200, "Pub/Sub would send it again for a day"
+        (entry,) = [entry for entry in function.entries() if "outcome" in entry]
+        assert (entry["severity"], entry["outcome"], entry["dataset"]) == ("ERROR", "rejected", "comagic")
+        assert "bigquery.tables.updateData denied" in entry["message"], entry["message"]
+        assert "Grant the account the role BigQuery Data Editor" in entry["message"]
+        tries = [path for method, path in proxy.seen if method == "POST" and path.startswith("/upload/")]
+        assert len(tries) == len(set(tries)) == 1, tries
+        proxy.fault = None
+        assert function.send(b'{"resources": ["tags"]}') == 200
+    assert warehouse_in_bigquery.query("SELECT count(*) > 0 FROM tags") == [(True,)]
 
 
 def test_http_request_gets_outcome_and_message(

@@ -1,5 +1,6 @@
 """GitHub workflows: checked against the schema and by a linter, and the step that loads is run as written."""
 
+import json
 import os
 import re
 import subprocess
@@ -117,8 +118,17 @@ def render(environment: dict[str, str], values: dict[str, str]) -> dict[str, str
     return {name: re.sub(r"\$\{\{(.*?)\}\}", value, str(text)) for name, text in environment.items()}
 
 
-def run_load_step(sandbox: SandboxServer, warehouse: BigQuery, values: dict[str, str]) -> tuple[int, str]:
-    """Runs the step that loads as the runner does: its script in bash, in its environment."""
+def run_load_step(
+    sandbox: SandboxServer, warehouse: BigQuery, folder: Path, values: dict[str, str]
+) -> tuple[int, str, dict[str, str]]:
+    """Runs the step that loads as the runner does: its script in bash, in its environment.
+
+    Returns:
+        The exit code, what was printed, and the entry that was written to Google's log, by a substitute for gcloud.
+    """
+    gcloud = folder / "gcloud"
+    gcloud.write_text('#!/bin/sh\nfor word in "$@"; do :; done\necho "$word" > "$0.entry"\n', "utf-8")
+    gcloud.chmod(0o755)
     step = load_step()
     access = access_to(sandbox)
     settings = {
@@ -131,28 +141,32 @@ def run_load_step(sandbox: SandboxServer, warehouse: BigQuery, values: dict[str,
         **os.environ,
         **render(step["env"], {**settings, **values}),
         **{name: value for name, value in warehouse.environment.items() if name not in step["env"]},
-        **{"LOAD__WORKERS": "1", "COLUMNS": "200", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        **{"LOAD__WORKERS": "1", "COLUMNS": "200", "GITHUB_RUN_ID": "7"},
+        "PATH": os.pathsep.join([str(folder), str(BIN), os.environ["PATH"]]),
     }
     ended = run_command(
         "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"], env=environment, cwd=ROOT
     )
-    return ended.returncode, ended.stdout + ended.stderr
+    return ended.returncode, ended.stdout + ended.stderr, json.loads(gcloud.with_suffix(".entry").read_text("utf-8"))
 
 
 @pytest.mark.expensive
 def test_load_step_loads_a_period_warns_on_early_stop_and_fails_on_error(
-    serve: Serve, warehouse_in_bigquery: BigQuery
+    serve: Serve, warehouse_in_bigquery: BigQuery, tmp_path: Path
 ) -> None:
     sandbox = serve(recent_account(2))
     period = {"inputs.since": str(TODAY - timedelta(days=30)), "inputs.until": str(TODAY - timedelta(days=20))}
-    code, output = run_load_step(sandbox, warehouse_in_bigquery, {**period, "inputs.resources": "goals tags"})
+    values = {**period, "inputs.resources": "goals tags"}
+    code, output, entry = run_load_step(sandbox, warehouse_in_bigquery, tmp_path, values)
     assert code == 0, output
+    assert entry == {"outcome": "loaded", "dataset": "comagic", "message": "GitHub run 7"}, "the alert counts them"
     assert f"goals: {TODAY - timedelta(days=30)} 00:00:00 up to {TODAY - timedelta(days=19)} 00:00:00" in output
     assert "tags: read whole" in output
     sandbox.switches.day_limit = 0
-    code, output = run_load_step(sandbox, warehouse_in_bigquery, {"vars.COMAGIC_RESOURCES": "tags"})
+    values = {"vars.COMAGIC_RESOURCES": '["tags"]', "vars.COMAGIC_DATASET": "comagic_dev"}
+    code, output, entry = run_load_step(sandbox, warehouse_in_bigquery, tmp_path, values)
     assert (code, "::warning title=Stopped early::" in output) == (0, True), output
-    code, output = run_load_step(
-        serve(switches=Switches(errors={"get.account": "forbidden"})), warehouse_in_bigquery, {}
-    )
-    assert (code, "forbidden" in output) == (1, True), output
+    assert (entry["outcome"], entry["dataset"]) == ("stopped early", "comagic_dev")
+    denied = serve(switches=Switches(errors={"get.account": "forbidden"}))
+    code, output, entry = run_load_step(denied, warehouse_in_bigquery, tmp_path, {})
+    assert (code, "forbidden" in output, entry["outcome"]) == (1, True, "failed"), output

@@ -19,6 +19,13 @@ Fault = Callable[[int, str, str], str]
 """Takes the number of a request from 0, its method and path; returns `refuse`, `cut`, `lose`, or nothing."""
 
 UNAVAILABLE = {"error": {"code": 503, "message": "Unavailable", "errors": [{"reason": "backendError", "message": ""}]}}
+FORBIDDEN = {
+    "error": {
+        "code": 403,
+        "message": "Access Denied: Table p:comagic.tags: Permission bigquery.tables.updateData denied",
+        "errors": [{"reason": "accessDenied", "message": ""}],
+    }
+}
 CHANGED = {"error": {"code": 412, "message": "Precondition check failed.", "errors": [{"reason": "conditionNotMet"}]}}
 DUPLICATE = {"error": {"code": 409, "message": "Already Exists: Job", "errors": [{"reason": "duplicate"}]}}
 
@@ -28,8 +35,8 @@ class GoogleProxy:
 
     Args:
         emulator: address of the emulator.
-        fault: decides about each request: `refuse` (503), `cut` (no response, and nothing done), `lose` (done, and no
-            response).
+        fault: decides about each request: `refuse` (503), `forbid` (403), `cut` (no response, and nothing done), `lose`
+            (done, and no response).
         alter: changes the JSON of a response: takes method, path and JSON.
 
     Attributes:
@@ -66,6 +73,8 @@ class GoogleProxy:
         action = self.fault(number, method, path) if self.fault else ""
         if action == "refuse":
             return 503, json.dumps(UNAVAILABLE).encode(), {}
+        if action == "forbid":
+            return 403, json.dumps(FORBIDDEN).encode(), {}
         if action == "cut":
             return CUT
         # one patch at a time: the etag is looked at first

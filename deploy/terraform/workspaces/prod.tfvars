@@ -1,4 +1,5 @@
-project     = "my-project"
-start_date  = "2026-11-01"
-resources   = ["all"]
-alert_email = "analyst@example.com"
+workspace  = "prod"
+project    = "my-project"
+ways       = ["function"]
+start_date = "2026-11-01"
+resources  = ["all"]
