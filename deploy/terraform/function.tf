@@ -158,6 +158,15 @@ resource "terraform_data" "trigger" {
   input = var.trigger
 }
 
+# Google's page about direct VPC egress wants it of the function's own account.
+resource "google_cloud_run_service_iam_member" "egress" {
+  count    = local.function && var.static_address ? 1 : 0
+  service  = google_cloudfunctions2_function.load[0].name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.loader.member
+}
+
 resource "google_cloud_run_service_iam_member" "trigger" {
   count    = local.function ? 1 : 0
   service  = google_cloudfunctions2_function.load[0].name

@@ -1,5 +1,6 @@
 """Exit code, summary, notification and `status` agree in every case, as the table in docs/operations.md has it."""
 
+import json
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -63,3 +64,24 @@ def test_exit_code_summary_notification_and_status_agree(
     status = command("status", "--resource", judged, "--max-age-hours", "1", **environment)
     assert status.code == (0 if freshness.startswith("fresh") else 1), status.out
     assert ("rejected" in status.out) == ("rejected" in freshness)
+
+
+def test_cloud_run_job_logs_its_outcome_and_dataset_as_the_function_does(serve: Serve, command: Command) -> None:
+    sandbox = serve(recent_account(1))
+    environment = access_to(sandbox, CLOUD_RUN_JOB="comagic-history")
+
+    def entry(**more: str) -> dict[str, str]:
+        result = command("load", "--resource", "tags", **{**environment, **more})
+        (line,) = [line for line in result.out.splitlines() if line.startswith("{")]
+        logged: dict[str, str] = json.loads(line)
+        return logged
+
+    assert entry() == {"severity": "INFO", "message": "Loaded.", "outcome": "loaded", "dataset": "comagic"}
+    rejected = entry(SOURCES__COMAGIC__LOOKBACK_DAYS="0", DATASET_NAME="comagic_dev")
+    assert (rejected["severity"], rejected["outcome"], rejected["dataset"]) == ("ERROR", "rejected", "comagic_dev")
+    assert "lookback_days" in rejected["message"]
+    sandbox.switches.errors = {"get.tags": "internal_error"}
+    assert entry()["outcome"] == "failed"
+    sandbox.switches.errors = {}
+    sandbox.switches.day_limit = 0
+    assert entry()["outcome"] == "stopped early"

@@ -57,6 +57,7 @@ LEAST_ROLES = {
     "google_pubsub_topic_iam_member.dead": {"roles/pubsub.publisher"},
     "google_secret_manager_secret_iam_member.loader": {"roles/secretmanager.secretAccessor"},
     "google_cloud_run_service_iam_member.trigger": {"roles/run.invoker"},
+    "google_cloud_run_service_iam_member.egress": {"roles/run.invoker"},
     "google_service_account_iam_member.github": {"roles/iam.workloadIdentityUser"},
 }
 """All role grants, by resource; access to the datasets is in the datasets."""

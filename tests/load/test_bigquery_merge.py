@@ -18,7 +18,7 @@ from comagic.extract.manifest import Manifest
 from comagic.load.bigquery import Client
 from comagic.load.bigquery_merge import merge_script
 from comagic.load.bounds import in_days_of, in_scopes, near_days
-from comagic.sandbox import Switches
+from comagic.sandbox import Switches, SyntheticAccount
 from tests.support.accounts import (
     LONG_AGO,
     TODAY,
@@ -72,6 +72,37 @@ def test_daily_run_touches_only_the_days_that_it_staged(
         assert days, statement.sql()
         assert first_day - timedelta(days=1) <= min(days), statement.sql()
         assert max(days) <= TODAY + timedelta(days=1), statement.sql()
+
+
+@pytest.mark.expensive
+@pytest.mark.parametrize("timezone", ["Europe/Berlin", "America/New_York", "Asia/Vladivostok", "America/Santiago"])
+def test_midnights_and_changes_of_clocks_are_as_in_duckdb(
+    serve: Serve, command: Command, warehouse: Warehouse, warehouse_in_bigquery: BigQuery, timezone: str
+) -> None:
+    """Calls of each hour around the change, and at midnights; then late tags, and none, at those times."""
+    changes = (date(2026, 3, 8), date(2026, 3, 29), date(2026, 4, 5))  # New York, Berlin, Santiago
+    edges = [
+        datetime.combine(day, datetime.min.time()) + timedelta(hours=hours, seconds=seconds)
+        for day in changes
+        for hours in range(25)
+        for seconds in ((0,) if 0 < hours < 24 else (-1, 0))
+    ]
+    account = SyntheticAccount(
+        timezone=timezone, first_day=changes[0], last_day=changes[-1], calls_per_day=1, bursts=[(at, 2) for at in edges]
+    )
+    sandbox = serve(account)
+    environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    for _ in range(2):
+        warehouse.load(sandbox, since=datetime(2026, 3, 7), until=datetime(2026, 4, 7))
+        assert command("load", "--since", "2026-03-07", "--until", "2026-04-06", **environment).code == 0
+        expected = expected_calls(account, LONG_AGO)
+        assert len(expected) > 150
+        assert differences(warehouse.calls(), expected) == []
+        assert differences(warehouse_in_bigquery.calls(), expected) == []
+        for number, key in enumerate(sorted(expected)):
+            account.change(key, **({"tags": []} if number % 3 else {"campaign_name": "late"}))
+        for at in edges[::7]:
+            account.upload(at)
 
 
 @pytest.mark.expensive

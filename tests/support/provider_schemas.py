@@ -24,12 +24,12 @@ from .terraform import FOLDER
 
 SCHEMAS = ROOT / "tests" / "data" / "terraform_providers.json"
 BINDINGS = {
-    "google": "cdktn-provider-google>=21,<22",
-    "google-beta": "cdktn-provider-google-beta>=21,<22",
-    "archive": "cdktn-provider-archive>=14,<15",
-    "time": "cdktn-provider-time>=14,<15",
+    "google": "cdktn-provider-google==21.1.0",
+    "google-beta": "cdktn-provider-google-beta==21.1.0",
+    "archive": "cdktn-provider-archive==14.0.1",
+    "time": "cdktn-provider-time==14.0.2",
 }
-"""Packages with the bindings, by provider."""
+"""Packages with the bindings, by provider. A newer one brings newer schemas: raise it here, then write them."""
 TYPES = {
     "string": "string",
     "number": "number",
@@ -121,7 +121,7 @@ def read_schemas(folder: Path) -> dict[str, Any]:
     """Schemas of what is used, by provider, from wheels in a folder."""
     found: dict[str, Any] = {}
     for provider, names in used_types().items():
-        (wheel,) = folder.glob(f"{BINDINGS[provider].partition('>')[0].replace('-', '_')}-[0-9]*.whl")
+        (wheel,) = folder.glob(f"{BINDINGS[provider].partition('=')[0].replace('-', '_')}-[0-9]*.whl")
         found[provider] = {"version": "", "provider": {}, "resources": {}, "data": {}}
         for module, script in scripts(wheel):
             if module == "provider":
@@ -154,7 +154,11 @@ def main() -> None:
             subprocess.run([*download, *BINDINGS.values()], check=True)
         text = json.dumps(read_schemas(folder), indent=1, sort_keys=True) + "\n"
     if options.check:
-        sys.exit(None if SCHEMAS.read_text("utf-8") == text else f"{SCHEMAS.name} differs from what is published.")
+        sys.exit(
+            None
+            if SCHEMAS.read_text("utf-8") == text
+            else f"{SCHEMAS.name} differs from the bindings: python -m tests.support.provider_schemas"
+        )
     SCHEMAS.write_text(text, "utf-8")
 
 
