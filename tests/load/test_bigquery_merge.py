@@ -92,6 +92,7 @@ def test_midnights_and_changes_of_clocks_are_as_in_duckdb(
     )
     sandbox = serve(account)
     environment = {**access_to(sandbox), **warehouse_in_bigquery.environment}
+    no_tags: dict[str, Any] = {"tags": []}
     for _ in range(2):
         warehouse.load(sandbox, since=datetime(2026, 3, 7), until=datetime(2026, 4, 7))
         assert command("load", "--since", "2026-03-07", "--until", "2026-04-06", **environment).code == 0
@@ -100,7 +101,7 @@ def test_midnights_and_changes_of_clocks_are_as_in_duckdb(
         assert differences(warehouse.calls(), expected) == []
         assert differences(warehouse_in_bigquery.calls(), expected) == []
         for number, key in enumerate(sorted(expected)):
-            account.change(key, **({"tags": []} if number % 3 else {"campaign_name": "late"}))
+            account.change(key, **(no_tags if number % 3 else {"campaign_name": "late"}))
         for at in edges[::7]:
             account.upload(at)
 
