@@ -19,6 +19,15 @@ BRANDS: Mapping[str, str] = {
 
 BASE_URL = BRANDS["CoMagic"]
 
+MANUALS: Mapping[str, str] = {"CoMagic": "comagic", "UIS": "comagic", "CallGear": "callgear", "Novofon": "novofon"}
+"""The manual of each brand; CoMagic and UIS share one. The catalog's `not_in` has these names."""
+
+
+def manual_of(base_url: str) -> str:
+    """Returns the name of the manual that an endpoint's brand has; empty for another host, of which nothing is known."""
+    host = urlsplit(base_url).hostname
+    return next((MANUALS[brand] for brand, url in BRANDS.items() if urlsplit(url).hostname == host), "")
+
 
 def checked_base_url(base_url: str, trusted_hosts: Collection[str] = ()) -> str:
     """Returns the endpoint without a trailing slash.

@@ -52,6 +52,8 @@ class Field:
         sort: the API can sort by the field.
         filter: the API can filter by the field.
         values: possible codes of an enumeration; empty for other types.
+        not_in: brands whose manual does not have the field.
+        retired: the vendor has announced that the field will be removed; it is not requested.
         children: fields of an object, or of the objects in a list.
         items: for a list of scalars, the scalar as the child table's column `value`.
     """
@@ -64,6 +66,8 @@ class Field:
     sort: bool = False
     filter: bool = False
     values: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
+    retired: bool = False
     children: Mapping[str, "Field"] = field(default_factory=dict)
     items: Optional["Field"] = None
 
@@ -73,8 +77,8 @@ class Field:
         options = dict(declared)
         children = {child: cls.parse(child, declaration) for child, declaration in options.pop("children", {}).items()}
         items = cls.parse("value", options.pop("items")) if "items" in options else None
-        values = tuple(options.pop("values", ()))
-        return cls(name=name, children=children, items=items, values=values, **options)
+        options |= {part: tuple(options.get(part, ())) for part in ("values", "not_in")}
+        return cls(name=name, children=children, items=items, **options)
 
 
 ROW_HASH_FIELD = Field(
@@ -100,6 +104,8 @@ class Report:
         key_of: fields from which a computed key is built.
         merge_key: fields that identify a group of rows to replace as a whole, for rows whose key can change.
         for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
+        component: paid component that the method needs; the account may do without the report.
+        not_in: brands whose manual does not have the method.
         is_agency_level: always False; a report belongs to one client.
     """
 
@@ -114,6 +120,8 @@ class Report:
     key_of: Sequence[str] = ()
     merge_key: Sequence[str] = ()
     for_each: Mapping[str, str] = field(default_factory=dict)
+    component: str = ""
+    not_in: Sequence[str] = ()
     is_agency_level: ClassVar[bool] = False
 
     @property
@@ -138,6 +146,8 @@ class Dictionary:
         primary_key: field that is unique within the account.
         fields: all documented fields, by name.
         is_agency_level: the entries belong to an agency, not to one of its clients.
+        component: paid component that the method needs; the account may do without the dictionary.
+        not_in: brands whose manual does not have the method.
         cursor: always None; entries have no time.
         computed: always empty; no columns are computed.
         key_of: always empty; the key is a field.
@@ -149,6 +159,8 @@ class Dictionary:
     primary_key: str
     fields: Mapping[str, Field]
     is_agency_level: bool = False
+    component: str = ""
+    not_in: Sequence[str] = ()
     cursor: ClassVar[None] = None
     computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
     key_of: ClassVar[Sequence[str]] = ()
