@@ -17,15 +17,16 @@
     ├── DeadlineError               stop    the time limit of the run is reached; exit code 75
     └── ApiError                    stop    the API returned an error, including unknown mnemonics
         ├── InternalError           retry   transient server error
-        ├── LimitExceededError      wait    the minute's quota is exhausted; the day's: stop, exit code 75
+        ├── LimitExceededError      wait    the minute's quota is exhausted; the day's or hour's: stop, exit code 75
         ├── AccessError             stop    the configured credentials do not work
         │   ├── WrongLoginError     stop
-        │   ├── TokenInvalidError   login   unknown token, or an expired session
+        │   ├── TokenInvalidError   login   unknown token, or an expired session, whatever the mnemonic
         │   ├── TokenExpiredError   login   an expired key or session
         │   ├── TokenBlockedError   stop
         │   ├── AddressError        stop    the IP address is not in the account's allow list
         │   ├── ForbiddenError      stop    the user lacks a permission
         │   ├── ComponentError      stop    the account lacks a paid component
+        │   │   └── MethodError     stop    the API, or the brand's manual, does not have the method
         │   └── AccountInactiveError  stop
         └── RequestError            stop    the API rejects the request: a bug here, or a wrong setting
 
@@ -44,12 +45,16 @@ responses.)
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from itertools import count, islice
 from typing import Any, ClassVar
 
 from .redaction import printable
+
+LOGIN_METHOD = "login.user"
+ACCESS_CODE = -32001
+"""Code of all errors about the token, the session and the login (vendor's manual)."""
 
 MAX_DETAILS = 100
 """Values of an error of the API that are looked at."""
@@ -194,13 +199,16 @@ class LimitExceededError(ApiError):
 
     @property
     def kind(self) -> str:
-        """`day` or `minute`, from the error's text and params; `minute` if neither says."""
+        """`day`, `hour` or `minute`, from the error's text and params; `minute` if neither says."""
         text = f"{self.message} {self.details.get('params')}".lower()
-        return "day" if re.search(r"\bda(y|ily)", text) else "minute"
+        found = re.search(r"\b(da(?=y|ily)|hour)", text)
+        return "minute" if found is None else "hour" if found.group() == "hour" else "day"
 
     def advice(self) -> str:
         if self.kind == "day":
             return "The day's quota is exhausted: run again after it resets, or set a larger window_days."
+        if self.kind == "hour":
+            return "The hour's quota is exhausted: run again in an hour."
         return "The minute's quota is exhausted; run again in a minute, or run fewer API clients at a time."
 
 
@@ -263,13 +271,22 @@ class ForbiddenError(AccessError):
 class ComponentError(AccessError):
     """The account lacks a paid component."""
 
-    mnemonics = ("method_component_disabled", "parameter_component_disabled")
+    mnemonics: ClassVar[tuple[str, ...]] = ("method_component_disabled", "parameter_component_disabled")
 
     def advice(self) -> str:
         params = self.details.get("params")
         components = params.get("components") if isinstance(params, dict) else None
         named = ", ".join(map(str, components)) if isinstance(components, list) else components
         return f"The account lacks the component {named or 'that this needs'}: enable it, or do not load this resource."
+
+
+class MethodError(ComponentError):
+    """The API, or the manual of the endpoint's brand, does not have the method."""
+
+    mnemonics = ("method_not_found",)
+
+    def advice(self) -> str:
+        return f"This brand's API does not have {self.method}: do not load this resource."
 
 
 class AccountInactiveError(AccessError):
@@ -285,7 +302,6 @@ class RequestError(ApiError):
     mnemonics = (
         "parse_error",
         "invalid_request",
-        "method_not_found",
         "data_type_error",
         "required_parameter_missed",
         "invalid_parameter_value",
@@ -297,6 +313,16 @@ class RequestError(ApiError):
         "batch_opreations_not_supported",  # so spelled by the API
         "notifications_not_supported",
     )
+
+    def names_fields(self, fields: Collection[str]) -> list[str]:
+        """Those of the requested fields that the API does not accept; empty if it rejects something else."""
+        where = str(self.details.get("field") or "")
+        if self.mnemonic != "unexpected_parameters" or re.match(r"(params\.)?(sort|filter)\b", where):
+            return []
+        words = set(
+            re.findall(r"\w+", f"{where} {self.details.get('value')} {self.details.get('params')} {self.message}")
+        )
+        return sorted(words & set(fields))
 
     def advice(self) -> str:
         named = {key: self.details[key] for key in ("field", "value") if self.details.get(key) is not None}
@@ -339,7 +365,10 @@ def api_error(method: str, error: Any) -> ApiError:
     details: dict[str, Any] = _shown(data, count()) if isinstance(data, dict) else {}
     mnemonic = data.get("mnemonic") if isinstance(data, dict) else None
     kind = BY_MNEMONIC.get(mnemonic) if isinstance(mnemonic, str) else None
-    named = mnemonic if kind else printable(str(details.get("mnemonic") or f"code {code}"))
+    # Only a login proves that a password is wrong: some hosts answer an ended session with `auth_error`.
+    if (kind is WrongLoginError and method != LOGIN_METHOD) or (kind is None and code == ACCESS_CODE):
+        kind = TokenInvalidError
+    named = mnemonic if kind and mnemonic else printable(str(details.get("mnemonic") or f"code {code}"))
     return (kind or ApiError)(method, str(named), printable(str(message or "")), details)
 
 

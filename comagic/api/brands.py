@@ -24,7 +24,7 @@ MANUALS: Mapping[str, str] = {"CoMagic": "comagic", "UIS": "comagic", "CallGear"
 
 
 def manual_of(base_url: str) -> str:
-    """Returns the name of the manual that an endpoint's brand has; empty for another host, of which nothing is known."""
+    """Returns the name of the manual of an endpoint's brand; empty for another host, of which nothing is known."""
     host = urlsplit(base_url).hostname
     return next((MANUALS[brand] for brand, url in BRANDS.items() if urlsplit(url).hostname == host), "")
 

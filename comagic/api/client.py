@@ -31,10 +31,11 @@ from ..exceptions import (
     ConfigurationError,
     LimitExceededError,
     OverloadedError,
+    RequestError,
     UnreachableError,
 )
 from ..redaction import remember_secret
-from .brands import BASE_URL, checked_base_url
+from .brands import BASE_URL, checked_base_url, manual_of
 from .credentials import Credentials, KeyCredentials
 from .deadline import Deadline
 from .rate_limit import RateLimiter, Usage
@@ -58,6 +59,8 @@ MAX_OFFSET = 100_000
 MAX_QUERY_ROWS = MAX_OFFSET + MAX_LIMIT
 """Rows that one query can reach."""
 
+LONG_SPANS = ("day", "hour")
+"""What a quota may be for beside a minute; nobody waits for these."""
 MAX_MINUTE_WAITS = 5
 """How often one call waits for the minute's quota: others may be using it up, but not for ever."""
 
@@ -86,6 +89,8 @@ class DataApiClient:
     Attributes:
         usage: what was requested so far, and what is left of the quotas.
         deadline: the time limit.
+        manual: which manual the endpoint's brand has; empty if the endpoint is none of the brands'.
+        left_out: fields that the API did not accept, by method; they are not requested again.
 
     Raises:
         ConfigurationError: there are no credentials, or `base_url` is not an acceptable URL.
@@ -101,6 +106,7 @@ class DataApiClient:
         trusted_hosts: Collection[str] = (),
     ) -> None:
         self.base_url = checked_base_url(base_url, trusted_hosts)
+        self.manual = manual_of(self.base_url)
         if not (credentials.access_token if isinstance(credentials, KeyCredentials) else credentials.login):
             raise ConfigurationError(NO_CREDENTIALS)
         self.usage = usage or Usage()
@@ -118,6 +124,7 @@ class DataApiClient:
         self._ids = count(1)
         self._share = 0.0
         self._accounts: dict[int | None, Account] = {}
+        self.left_out: dict[str, list[str]] = {}
         runtime = resolve_configuration(RuntimeConfiguration())
         self._max_pause = float(runtime.request_max_retry_delay)
         self._backoff = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._max_pause)
@@ -141,14 +148,25 @@ class DataApiClient:
             self._accounts[user_id] = self._call("get.account", params, parse_account)
         return self._accounts[user_id]
 
-    def page(self, method: str, offset: int, limit: int = MAX_LIMIT, most: float = 1.0, **params: Any) -> Page:
+    def page(
+        self,
+        method: str,
+        offset: int,
+        limit: int = MAX_LIMIT,
+        most: float = 1.0,
+        needed: Collection[str] = (),
+        **params: Any,
+    ) -> Page:
         """Calls a method that returns rows, for one page of them.
+
+        A field that the API does not accept is left out, and the request is made again: see `left_out`.
 
         Args:
             method: for example `get.calls_report`.
             offset: rows to skip, at most 100,000.
             limit: rows to return, at most 10,000.
             most: how large the page may be, as a share of the largest that is read.
+            needed: fields without which the rows are of no use.
             **params: further parameters of the method.
 
         Raises:
@@ -156,12 +174,23 @@ class DataApiClient:
             BadResponseError: the response is not what the API documents, after all attempts.
             UnreachableError: no connection or no response in time, after all attempts.
             TooLargeError: the page is larger.
-            LimitExceededError: the day's quota is exhausted, or other clients use up the minute's.
+            LimitExceededError: the day's or hour's quota is exhausted, or other clients use up the minute's.
             DeadlineError: there is no time left to request or to wait.
         """
         parse: Parse[Page] = partial(parse_page, limit=limit)
-        page = self._call(method, {**params, "offset": offset, "limit": limit}, parse, most)
-        return replace(page, share=self._share)
+        while True:
+            left_out = self.left_out.setdefault(method, [])
+            asked = {**params, "offset": offset, "limit": limit}
+            if "fields" in params:
+                asked["fields"] = [name for name in params["fields"] if name not in left_out]
+            try:
+                page = self._call(method, asked, parse, most)
+            except RequestError as error:
+                if not (refused := error.names_fields(set(asked.get("fields", ())) - set(needed))):
+                    raise
+                left_out += refused
+                continue
+            return replace(page, share=self._share)
 
     def _call(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float = 1.0) -> Parsed:
         """Calls a method and returns its parsed result; waits for the minute's quota if need be."""
@@ -169,7 +198,7 @@ class DataApiClient:
             try:
                 return self._call_in_session(method, params, parse, most)
             except LimitExceededError as exceeded:
-                if exceeded.kind == "day" or self.usage.limit("day_remaining") == 0:
+                if exceeded.kind != "minute" or 0 in (self.usage.limit(f"{span}_remaining") for span in LONG_SPANS):
                     raise
                 self._limiter.wait_for_reset()
         return self._call_in_session(method, params, parse, most)

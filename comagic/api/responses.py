@@ -50,12 +50,13 @@ class Page:
 
     Attributes:
         rows: the rows, unchanged.
-        total: rows of the whole query, before `limit` and `offset`, at the time of this response.
+        total: rows of the whole query, before `limit` and `offset`, at the time of this response; None if it does not
+            say.
         share: its size, as a share of the largest that is read.
     """
 
     rows: list[dict[str, Any]]
-    total: int
+    total: int | None
     share: float = 0.0
 
 
@@ -183,6 +184,8 @@ def parse_result(method: str, response: Mapping[str, Any], request_id: int) -> R
     if response.get("id") != request_id:
         raise BadResponseError(f"{method}: the response belongs to another request ({_named_id(response)}).")
     result = response.get("result")
+    if isinstance(result, list):  # rows alone, as one page of the manual shows
+        return {"data": result}
     if not isinstance(result, dict) or "data" not in result:
         raise BadResponseError(f"{method}: the response has neither an error nor a result with data.")
     return result
@@ -194,7 +197,9 @@ def _named_id(response: Mapping[str, Any]) -> str:
 
 
 def parse_page(method: str, result: Result, limit: int) -> Page:
-    """Returns the rows of a result, and how many the query has.
+    """Returns the rows of a result, and how many the query has, if it says so.
+
+    An object instead of a list is one row.
 
     Args:
         method: the API's method, for messages.
@@ -202,15 +207,17 @@ def parse_page(method: str, result: Result, limit: int) -> Page:
         limit: rows that were requested, at most.
 
     Raises:
-        BadResponseError: there is no list of rows, or there are more than requested, or no total.
+        BadResponseError: there is no list of rows, or there are more than requested, or the total is no number.
     """
-    rows, metadata = result["data"], result.get("metadata")
+    rows, metadata = result["data"], result.get("metadata", result.get("meta_data"))
     total = metadata.get("total_items") if isinstance(metadata, dict) else None
+    if isinstance(rows, dict) and rows:
+        rows = [rows]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadResponseError(f"{method}: the response's data is not a list of rows.")
     if len(rows) > limit:
         raise BadResponseError(f"{method}: the response has {len(rows):,} rows, and {limit:,} at most were requested.")
-    if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total <= MAX_TOTAL:
+    if total is not None and (type(total) is not int or not 0 <= total <= MAX_TOTAL):
         raise BadResponseError(f"{method}: the response has no row count (metadata.total_items).")
     return Page(rows, total)
 

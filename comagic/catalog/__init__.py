@@ -134,6 +134,11 @@ class Report:
         """Names of the fields that are required to identify and merge rows."""
         return (self.primary_key, self.cursor, *self.key_of, *self.merge_key)
 
+    @property
+    def indispensable(self) -> tuple[str, ...]:
+        """Names of the fields without which rows cannot be loaded; a part of a computed key may be missing."""
+        return (self.primary_key, self.cursor, *self.merge_key)
+
 
 @dataclass(frozen=True)
 class Dictionary:
@@ -169,6 +174,11 @@ class Dictionary:
     def needed(self) -> tuple[str, ...]:
         """Names of the fields that are required to identify entries."""
         return (self.primary_key,)
+
+    @property
+    def indispensable(self) -> tuple[str, ...]:
+        """The same: entries cannot be loaded without them."""
+        return self.needed
 
 
 Resource = Report | Dictionary

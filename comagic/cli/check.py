@@ -7,9 +7,9 @@ from datetime import timedelta
 import pendulum
 
 from ..api.client import DataApiClient
-from ..api.responses import Account
+from ..api.responses import Account, Page
 from ..catalog import Report, Resource
-from ..exceptions import ComagicError
+from ..exceptions import ComagicError, ComponentError, ForbiddenError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.reader import ACCOUNT_METHOD, parameter_sets
 from ..extract.windows import API_TIME, to_local
@@ -60,17 +60,24 @@ def _check_account(context: Context, chosen: Sequence[Resource]) -> Iterator[Fin
     for resource in chosen:
         try:
             yield Finding(context.name(resource), _check_resource(context, resource))
+        except (ForbiddenError, ComponentError) as error:
+            is_optional = resource.name in context.optional_resources()
+            yield Finding(context.name(resource), str(error), is_problem=not is_optional)
         except ComagicError as error:
             yield _problem(context.name(resource), error)
 
 
 def _check_resource(context: Context, resource: Resource) -> str:
+    context.check_brand(resource)
     if isinstance(resource, Report):
         return _check_report(context, resource)
     if resource.method == ACCOUNT_METHOD:
         return "1 entry"
-    page = context.client.page(resource.method, offset=0, limit=1, **context.parameters(resource))
-    return f"{page.total:,} entries"
+    fields, parameters = context.selected_fields(resource), context.parameters(resource)
+    page = context.client.page(
+        resource.method, offset=0, limit=1, needed=resource.indispensable, fields=fields, **parameters
+    )
+    return f"{_count(page)} entries{_left_out(context, resource)}"
 
 
 def _check_report(context: Context, report: Report) -> str:
@@ -84,11 +91,21 @@ def _check_report(context: Context, report: Report) -> str:
         limit=1,
         date_from=(now - timedelta(days=1)).strftime(API_TIME),
         date_till=now.strftime(API_TIME),
+        needed=report.indispensable,
         fields=context.selected_fields(report),
         **parameters[0],
     )
     scope = "".join(f" for {name} {printable(str(parameters[0][name]))}" for name in report.for_each)
-    return f"{page.total:,} rows{scope} in the last 24 hours"
+    return f"{_count(page)} rows{scope} in the last 24 hours{_left_out(context, report)}"
+
+
+def _count(page: Page) -> str:
+    return f"{len(page.rows)} or more" if page.total is None else f"{page.total:,}"
+
+
+def _left_out(context: Context, resource: Resource) -> str:
+    refused = context.client.left_out.get(resource.method)
+    return f"; the API does not accept {', '.join(refused)}, which is left out" if refused else ""
 
 
 def _problem(subject: str, error: ComagicError) -> Finding:

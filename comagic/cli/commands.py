@@ -42,7 +42,7 @@ from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, summary_line, warnings
 from .progress_bar import ProgressBar
 
-SPANS = ("day", "minute")
+SPANS = ("day", "hour", "minute")
 """What the API has quotas for."""
 
 SECONDS_BETWEEN_TERMINATIONS = 1.0

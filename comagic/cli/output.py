@@ -56,7 +56,7 @@ def print_summary(load: Load) -> None:
         out.print(
             f"{printable(column)}, which the API sends although it is not documented.", markup=False, highlight=False
         )
-    _print_skipped(load.progress, load.settings.optional_resources)
+    _print_skipped(load.progress, load.optional_resources)
 
 
 def warnings(progress: Progress, usage: Usage) -> list[str]:
@@ -216,5 +216,9 @@ def _print_report(report: Freshness) -> None:
 
 
 def _quota_left(usage: Usage) -> str:
-    left, limit = usage.limit("day_remaining"), usage.limit("day_limit")
-    return "" if left is None or limit is None else f" ({left:,} of {limit:,} left today)"
+    found = []
+    for span, when in (("day", "today"), ("hour", "this hour")):
+        left, limit = usage.limit(f"{span}_remaining"), usage.limit(f"{span}_limit")
+        if left is not None and limit is not None:
+            found.append(f"{left:,} of {limit:,} left {when}")
+    return f" ({', '.join(found)})" if found else ""

@@ -9,8 +9,8 @@ from typing import Any
 from ..api.client import DataApiClient
 from ..api.deadline import Deadline
 from ..api.rate_limit import Usage
-from ..catalog import Dictionary, Resource, dictionaries
-from ..exceptions import ConfigurationError
+from ..catalog import Dictionary, Resource, dictionaries, resources
+from ..exceptions import ConfigurationError, MethodError
 from ..settings import SOURCE_SECTION, Settings, resolve_connection
 from ..values import ALL_CLIENTS, did_you_mean, parse_time_zone
 from .privacy import Privacy
@@ -72,7 +72,8 @@ class Context:
     def selected_fields(self, resource: Resource) -> list[str]:
         """Names of the fields to request: always the key and cursor, never an excluded one.
 
-        The setting `fields` is about calls; all fields of other resources are requested.
+        The setting `fields` is about calls; all fields of other resources are requested, but for those that the brand's
+        manual does not have, that the vendor is going to remove, or that the API did not accept in this run.
 
         Raises:
             ConfigurationError: a configured name is not a field.
@@ -88,7 +89,42 @@ class Context:
                     )
             default = [name for name, field in resource.fields.items() if field.selected]
             chosen = dict.fromkeys([*resource.needed, *(configured or default)])
-        return [name for name in chosen if not privacy.excludes(name)]
+        left_out = self.client.left_out.get(resource.method, ())
+        return [
+            name
+            for name in chosen
+            if not privacy.excludes(name)
+            and name not in left_out
+            and not resource.fields[name].retired
+            and self.client.manual not in resource.fields[name].not_in
+        ]
+
+    def warn_of_left_out(self, resource: Resource) -> None:
+        """Warns of fields that the API did not accept."""
+        if self.progress:
+            self.progress.warn(
+                f"{resource.name}: the API does not accept the field {name}; all else is loaded. If it is gone for "
+                f'good, stop asking for it: sources.comagic.exclude_fields = ["{resource.name}/{name}"].'
+                for name in self.client.left_out.get(resource.method, ())
+            )
+
+    def check_brand(self, resource: Resource) -> None:
+        """Checks that the manual of the endpoint's brand has the resource's method.
+
+        Raises:
+            MethodError: it does not.
+        """
+        if self.client.manual in resource.not_in:
+            raise MethodError(resource.method, "method_not_found", "The brand's manual does not have this method")
+
+    def optional_resources(self) -> Collection[str]:
+        """Names of resources that the account may do without.
+
+        As configured; those that need a component of their own; those that the brand's manual does not have.
+        """
+        manual = self.client.manual
+        own = {name for name, one in resources().items() if one.component or manual in one.not_in}
+        return own.union(self.settings.optional_resources)
 
     def transformer(
         self, resource: Resource, zone: tzinfo, parameters: Collection[str], existing: Mapping[str, str | None]

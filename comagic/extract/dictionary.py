@@ -73,13 +73,24 @@ def read_whole(dictionary: Dictionary, context: Context, schema: Schema | None) 
     Raises:
         ComagicError: it could not be read whole.
     """
+    context.check_brand(dictionary)
     fields, parameters, zone = context.selected_fields(dictionary), context.parameters(dictionary), context.zone()
     transformer = context.transformer(dictionary, zone, parameters, table_columns(schema, dictionary))
     result = read_dictionary(context.client, dictionary, fields, transformer.redact_to_json, **parameters)
     rows = transformer.transform(result.rows)
     rejected = rejected_rows(result.rejected, dictionary.name, None, zone) if result.rejected else None
+    context.warn_of_left_out(dictionary)
     if context.progress:
         context.progress.warn(transformer.unknown.warnings())
+        if result.announced != result.received:
+            counts = f"{result.announced:,} entries and sent {result.received:,}"
+            context.progress.warn([f"{context.name(dictionary)}: the API announced {counts}."])
     return ReadDictionary(
-        dictionary, context, result, rows, transformer.take_misfits(), rejected, content_hash([fields, rows])
+        dictionary,
+        context,
+        result,
+        rows,
+        transformer.take_misfits(),
+        rejected,
+        content_hash([context.selected_fields(dictionary), rows]),
     )

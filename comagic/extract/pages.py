@@ -11,6 +11,7 @@ from typing import Any
 
 from ..api.client import MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
 from ..api.responses import Page
+from ..catalog import Resource
 
 OVERLAP = 1
 """Rows of the page before with which a page starts."""
@@ -27,29 +28,31 @@ class Budget:
     left: float = 1.0
 
 
-def iterate_pages(client: DataApiClient, method: str, budget: Budget, **params: Any) -> Iterator[Page]:
+def iterate_pages(client: DataApiClient, resource: Resource, budget: Budget, **params: Any) -> Iterator[Page]:
     """Pages through a query by offset until its rows end.
 
     Args:
         client: the client.
-        method: a method that returns rows.
+        resource: what is read.
         budget: how large a page may be; the reader that holds something of it takes that off.
-        **params: further parameters of the method.
+        **params: further parameters of its method.
 
     Yields:
-        Pages; each but the first starts with the overlap. The last one reaches the total, or has nothing beyond the
-        overlap whatever the total says, or is the last that the API's maximum offset allows.
+        Pages; each but the first starts with the overlap. The last one reaches the total, if there is one, or has
+        nothing beyond the overlap whatever the total says, or is the last that the API's maximum offset allows.
 
     Raises:
         TooLargeError: a page and what is held are too large together.
     """
     offset, repeated = 0, 0
+    total: int | None = None
     while True:
-        page = client.page(method, offset, most=budget.left, **params)
-        reached, total = offset + len(page.rows), page.total
+        page = client.page(resource.method, offset, most=budget.left, needed=resource.indispensable, **params)
+        reached, total = offset + len(page.rows), total if page.total is None else page.total
         yield page
         del page  # or two pages would be in memory during the next call
-        if reached - offset <= repeated or reached >= total or offset >= MAX_OFFSET:
+        is_complete = total is not None and reached >= total
+        if reached - offset <= repeated or is_complete or offset >= MAX_OFFSET:
             return
         offset = min(reached - OVERLAP, MAX_OFFSET)
         repeated = reached - offset
@@ -64,25 +67,30 @@ class PageSequence:
 
     Attributes:
         keys: keys of the rows so far.
-        total: rows of the query, as the last page says.
+        announced: rows of the query, as the last page says that says it.
         is_stable: no row moved so far.
     """
 
     def __init__(self) -> None:
         self.keys: set[Any] = set()
-        self.total = 0
+        self.announced: int | None = None
         self.is_stable = True
 
-    def add(self, keys: Sequence[Any], total: int) -> None:
+    @property
+    def total(self) -> int:
+        """Rows of the query, as announced, else those that came."""
+        return len(self.keys) if self.announced is None else self.announced
+
+    def add(self, keys: Sequence[Any], total: int | None) -> None:
         """Takes a page in.
 
         Args:
             keys: keys of its rows, in their order.
-            total: rows of the query, as the page says.
+            total: rows of the query, as the page says; None if it does not.
         """
         if self.keys:
             joins = bool(keys) and keys[0] in self.keys
             repeats = sum(key in self.keys for key in keys)
             self.is_stable &= joins and repeats <= max(OVERLAP, len(self.keys) + len(keys) - MAX_QUERY_ROWS)
         self.keys.update(keys)
-        self.total = total
+        self.announced = self.announced if total is None else total

@@ -177,6 +177,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     resumes there rather than at the period's beginning; the cursor itself never moves back.
     """
     name, settings = context.name(report), context.settings
+    context.check_brand(report)
     _check_account(context)
     zone = context.zone()
     progress = context.progress or Progress()
@@ -230,6 +231,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             yield rejected_rows(part.rejected, report.name, part.window, zone)
         progress.finish_window(name, part, misfits)
         progress.warn(transformer.unknown.warnings())
+        _note_requested(manifest, report, context)
+        context.warn_of_left_out(report)
         loaded += part.loaded
         is_last = part.reached >= end
         instant = to_utc(part.reached, zone)
@@ -249,11 +252,16 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
 def _open_manifest(resource: Resource, context: Context) -> Manifest:
     """The manifest of a resource's table in the current load package, with what this load does not request."""
     manifest = current_manifest(resource.name)
-    requested = {field.name for field in flatten(_requested(resource, context))}
-    manifest.set_not_requested({field.name for field in flatten(resource.fields.values())} - requested)
+    _note_requested(manifest, resource, context)
     if context.since is not None:
         manifest.set_rewrites()
     return manifest
+
+
+def _note_requested(manifest: Manifest, resource: Resource, context: Context) -> None:
+    """Notes which columns the load does not request: they keep their values."""
+    requested = {field.name for field in flatten(_requested(resource, context))}
+    manifest.set_not_requested({field.name for field in flatten(resource.fields.values())} - requested)
 
 
 def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -138,13 +138,18 @@ class Load:
         bill: Any = getattr(pipeline.destination, "bill", None)
         self.billed_bytes = bill.bytes if bill else None
 
+    @property
+    def optional_resources(self) -> Collection[str]:
+        """Names of resources that the account may do without; see `Context.optional_resources`."""
+        return Context(self.settings, self.client).optional_resources()
+
     def raise_error(self) -> None:
         """Raises what stopped the load, or resources of it that are not optional; what was read before is loaded.
 
         Raises:
             ComagicError: the error; `IncompleteError` for several, or for rejected rows.
         """
-        errors = self.progress.errors(self.settings.optional_resources)
+        errors = self.progress.errors(self.optional_resources)
         messages = [str(error) for error in errors]
         for name, sync in self.progress.syncs.items():
             if sync.rejected:

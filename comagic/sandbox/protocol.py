@@ -77,13 +77,15 @@ class Protocol:
         """The present in the account's time zone, without the zone."""
         return self._now().astimezone(pendulum.timezone(self.account.timezone)).replace(tzinfo=None, microsecond=0)
 
-    def _result(self, method: str, params: Params) -> dict[str, Any]:
+    def _result(self, method: str, params: Params) -> Any:
         self.calls[method] = self.calls.get(method, 0) + 1
         if method == "login.user":
             return {"data": self._login(params), "metadata": {"limits": self._limits()}}
         if method not in self._resources:
             raise RejectedError("method_not_found")
         resource = self._resources[method]
+        if self.switches.brand in resource.not_in:
+            raise RejectedError("method_not_found")
         self._authenticate(params)
         if not isinstance(resource, Dictionary) or not resource.is_agency_level:
             self._check_client(params)
@@ -97,7 +99,24 @@ class Protocol:
         else:
             rows, total = self._dictionary(resource, params)
         self._quota.charge()
-        return {"data": rows, "metadata": {"total_items": total, "limits": self._limits(), "version": None}}
+        return self._shape(method, rows, {"total_items": total, "limits": self._limits(), "version": None})
+
+    def _shape(self, method: str, rows: list[Row], metadata: dict[str, Any]) -> Any:
+        """The result as the manuals show it: see `Switches.shapes`."""
+        shape = self.switches.shapes.get(method)
+        if shape == "bare":
+            return rows
+        if shape == "object" and len(rows) == 1:
+            return {"data": rows[0], "metadata": metadata}
+        if shape in ("meta_data", "no_total"):
+            del metadata["total_items"]
+        return {"data": rows, "meta_data" if shape == "meta_data" else "metadata": metadata}
+
+    def _lacking(self, resource: Resource) -> set[str]:
+        """Fields that the brand does not have, or no longer."""
+        brand, gone = self.switches.brand, self.switches.is_retired
+        lacking = {name for name, one in resource.fields.items() if brand in one.not_in or (gone and one.retired)}
+        return lacking.union(self.switches.lacking.get(resource.method, ()))
 
     def _limits(self) -> dict[str, int]:
         return self._quota.limits(self.local_time())
@@ -145,13 +164,13 @@ class Protocol:
 
     def _dictionary(self, dictionary: Dictionary, params: Params) -> tuple[list[Row], int]:
         check_names(params)
-        query = Query.parse(dictionary, params)
+        query = Query.parse(dictionary, params, self._lacking(dictionary))
         return self._page(query, self.account.dictionaries[dictionary.name])
 
     def _report(self, report: Report, params: Params) -> tuple[list[Row], int]:
         check_names(params, "date_from", "date_till", "include_ongoing_calls", *report.for_each)
         ongoing = parse_flag(params, "include_ongoing_calls")
-        query = Query.parse(report, params)
+        query = Query.parse(report, params, self._lacking(report))
         start, end = parse_period(report, params, self.switches.bounds)
         for_each = parse_for_each(report, params)
         if report.fields[report.cursor].type == DAY:

@@ -4,7 +4,7 @@ Which fields exist, and which of them can be sorted or filtered by, comes from t
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,8 +56,13 @@ class Query:
     filter: Callable[[Row], bool] | None
 
     @classmethod
-    def parse(cls, resource: Resource, params: Params) -> "Query":
+    def parse(cls, resource: Resource, params: Params, lacking: Collection[str] = ()) -> "Query":
         """Parses the parameters of a request.
+
+        Args:
+            resource: the report or dictionary.
+            params: parameters of the request.
+            lacking: fields of it that this brand does not have.
 
         Raises:
             RejectedError: a parameter is not valid.
@@ -66,7 +71,7 @@ class Query:
             resource.method,
             _parse_number(params, "offset", 0, 0, MAX_OFFSET),
             _parse_number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
-            _parse_fields(resource, params.get("fields")),
+            _parse_fields(resource, params.get("fields"), lacking),
             _parse_sort(resource, params.get("sort")),
             _parse_filter(resource, params["filter"]) if params.get("filter") else None,
         )
@@ -155,13 +160,14 @@ def _parse_time(params: Params, name: str) -> datetime:
         raise RejectedError("data_type_error", field=name, value=params[name]) from None
 
 
-def _parse_fields(resource: Resource, names: Any) -> list[str]:
+def _parse_fields(resource: Resource, names: Any, lacking: Collection[str]) -> list[str]:
+    known = [name for name in resource.fields if name not in lacking]
     if names is None:
-        return [name for name, field in resource.fields.items() if field.sent] or list(resource.fields)
+        return [name for name in known if resource.fields[name].sent] or known
     if not isinstance(names, list) or not names:
         raise RejectedError("data_type_error", field="fields", value=names)
     for name in names:
-        if name not in resource.fields:
+        if name not in known:
             raise RejectedError("unexpected_parameters", field="fields", value=name)
     return names
 

@@ -48,6 +48,12 @@ class Switches:
         day_limit: quota of requests per day.
         latency: seconds before every response.
         agency: `user_id` is required in every request, except those that list the agency's clients.
+        brand: name of the manual that is followed, `comagic`, `callgear` or `novofon`: methods and fields that it does
+            not have are rejected; empty for all that is documented anywhere.
+        is_retired: fields that are announced for removal are gone.
+        lacking: fields that are rejected, by method.
+        shapes: how the rows of a method are sent: `bare` (the result is the list), `meta_data` (another name and no
+            total), `no_total`, `object` (one row, without a list), by method.
         errors: mnemonic of the error that a method responds with, by method.
         client_errors: the same by `user_id`, for all methods.
         faults: kind of fault by the number of the HTTP request, counted from 1; see `FAULTS`.
@@ -66,6 +72,10 @@ class Switches:
     day_limit: int = 1_000_000
     latency: float = 0.0
     agency: bool = False
+    brand: str = ""
+    is_retired: bool = False
+    lacking: dict[str, list[str]] = field(default_factory=dict)
+    shapes: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     client_errors: dict[int, str] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)

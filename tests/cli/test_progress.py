@@ -60,7 +60,7 @@ class Screen:
         """Reads a dictionary."""
         self.progress.plan(name, dictionary(name))
         rows = [{"id": nth} for nth in range(ROWS)]
-        self.progress.finish_dictionary(name, DictionaryResult(rows, {}, (), 1, 1.0, LONG_AGO), Misfits())
+        self.progress.finish_dictionary(name, DictionaryResult(rows, {}, (), ROWS, 1, 1.0, LONG_AGO), Misfits())
 
     @property
     def text(self) -> str:

@@ -1,6 +1,6 @@
 """What is held of a window or dictionary is limited, and rows of other times than requested are reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,7 +36,15 @@ class Pages(DataApiClient):
         self.allowed: list[float] = []
         self._row, self._rows, self._total = row, rows, total
 
-    def page(self, method: str, offset: int, limit: int = MAX_LIMIT, most: float = 1.0, **params: Any) -> Page:
+    def page(
+        self,
+        method: str,
+        offset: int,
+        limit: int = MAX_LIMIT,
+        most: float = 1.0,
+        needed: Collection[str] = (),  # noqa: ARG002
+        **params: Any,
+    ) -> Page:
         assert (method[:4], limit) == ("get.", MAX_LIMIT), params
         self.allowed.append(most)
         if most < 0.25:
@@ -81,7 +89,7 @@ def test_entries_of_a_dictionary_are_limited() -> None:
 
 def test_window_is_split_into_a_limited_number_of_parts() -> None:
     reader = WindowReader(Pages(lambda nth: {"id": nth}, 1, 1), reports()["calls"], [], UTC)
-    assert len(reader._parts(Window(NOON, NOON + timedelta(days=90)), 10**12)) == MAX_PARTS
+    assert len(reader._parts(Window(NOON, NOON + timedelta(days=90)), 10**12, [])) == MAX_PARTS
 
 
 def test_rows_of_other_times_than_requested_are_reported_and_not_loaded() -> None:

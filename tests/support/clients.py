@@ -27,6 +27,8 @@ def client_with_login(sandbox: Server, password: str = PASSWORD, **settings: Any
 
 def request_page(client: DataApiClient) -> int:
     """Requests the calls of one day; returns how many there are."""
-    return client.page(
+    page = client.page(
         "get.calls_report", 0, fields=["id"], date_from="2026-03-01 00:00:00", date_till="2026-03-02 00:00:00"
-    ).total
+    )
+    assert page.total is not None
+    return page.total
