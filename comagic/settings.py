@@ -28,6 +28,7 @@ from .values import (
     parse_local_time,
     parse_minutes,
     parse_names,
+    parse_optional_local_time,
     parse_optional_time_zone,
     parse_pseudonym_key,
     parse_resources,
@@ -96,6 +97,18 @@ class Settings(_Checked):
         "2024-01-01",
         "Start of the first load, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS`, in the account's time zone",
         parse_local_time,
+    )
+    day_start_date: Any = _setting(
+        "",
+        "Start of the first load of the reports that take a request for each day: costs, coverage, employees' statuses",
+        parse_optional_local_time,
+        "start_date",
+    )
+    day_requests: int = _setting(
+        60,
+        "Requests that a run spends on each of these reports, a twentieth of the day's quota at most; the next runs go "
+        "on",
+        whole_number(1, 100_000),
     )
     lookback_days: int = _setting(
         14,

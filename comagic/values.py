@@ -33,6 +33,15 @@ Check = Callable[[str, Any], Any]
 """Takes a setting's full name and its value, returns the value to use, or raises ConfigurationError."""
 
 
+def parse_optional_local_time(name: str, value: Any) -> datetime | None:
+    """Reads a local time; None for an empty text.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return parse_local_time(name, value) if value else None
+
+
 def parse_local_time(name: str, value: Any) -> datetime:
     """Reads a local time: `YYYY-MM-DD` (midnight) or `YYYY-MM-DD HH:MM:SS`, text or a TOML date.
 

@@ -29,6 +29,9 @@ TIME = "timestamp"
 DAY = "date"
 """Type of the API's dates, which are dates in the account's time zone."""
 
+BY_DATES, BY_FILTER, BY_DAY = "dates", "filter", "day"
+"""Ways to request a report's period; see `Report.period`."""
+
 PARTITION_DATE = "partition_date"
 """Computed column of every report, and of its child tables: the local day of the row."""
 
@@ -103,6 +106,8 @@ class Report:
         computed: columns that the source computes from other fields; `row_hash` is added to what a file declares.
         key_of: fields from which a computed key is built.
         merge_key: fields that identify a group of rows to replace as a whole, for rows whose key can change.
+        period: how a period is requested: `dates` (parameters date_from and date_till), `filter` (a filter on the
+            cursor) or `day` (a request for each day, whose rows do not say which it is: the cursor is added to them).
         for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
         component: paid component that the method needs; the account may do without the report.
         not_in: brands whose manual does not have the method.
@@ -119,10 +124,16 @@ class Report:
     computed: Mapping[str, Field]
     key_of: Sequence[str] = ()
     merge_key: Sequence[str] = ()
+    period: str = BY_DATES
     for_each: Mapping[str, str] = field(default_factory=dict)
     component: str = ""
     not_in: Sequence[str] = ()
     is_agency_level: ClassVar[bool] = False
+
+    @property
+    def cursor_field(self) -> Field:
+        """The declaration of the cursor: a field of the API, or a column that is added."""
+        return self.fields.get(self.cursor) or self.computed[self.cursor]
 
     @property
     def selected(self) -> tuple[str, ...]:

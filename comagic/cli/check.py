@@ -8,11 +8,11 @@ import pendulum
 
 from ..api.client import DataApiClient
 from ..api.responses import Account, Page
-from ..catalog import Report, Resource
+from ..catalog import BY_DAY, Report, Resource
 from ..exceptions import ComagicError, ComponentError, ForbiddenError
 from ..extract.context import Context, list_clients, resources_for_client
-from ..extract.reader import ACCOUNT_METHOD, parameter_sets
-from ..extract.windows import API_TIME, to_local
+from ..extract.reader import ACCOUNT_METHOD, parameter_sets, period_params
+from ..extract.windows import Window, day_start, to_local
 from ..redaction import printable
 from ..settings import Settings
 
@@ -84,13 +84,15 @@ def _check_report(context: Context, report: Report) -> str:
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     if not parameters:
         return f"nothing to load: no {', '.join(report.for_each.values())}"
-    now = to_local(pendulum.now("UTC"), context.zone())
+    zone = context.zone()
+    now = to_local(pendulum.now("UTC"), zone)
+    if report.period == BY_DAY:
+        now = day_start(now)
     page = context.client.page(
         report.method,
         offset=0,
         limit=1,
-        date_from=(now - timedelta(days=1)).strftime(API_TIME),
-        date_till=now.strftime(API_TIME),
+        **period_params(report, Window(now - timedelta(days=1), now), zone),
         needed=report.indispensable,
         fields=context.selected_fields(report),
         **parameters[0],

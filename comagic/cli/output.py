@@ -170,7 +170,13 @@ def _print_sync(name: str, sync: Sync) -> None:
     out.print(f"\n[bold]{name}[/bold]: {period}, account's time ({sync.finished} windows)", highlight=False)
     if sync.is_resumed:
         out.print("An earlier load of this period had stopped; this one resumed it.")
-    if not sync.is_complete:
+    if sync.is_paused:
+        out.print(
+            f"Loaded up to {sync.position:{API_TIME}}; {sync.planned - sync.finished} days are left to the next runs "
+            "(setting day_requests).",
+            highlight=False,
+        )
+    elif not sync.is_complete:
         out.print(
             f"[yellow]Not finished:[/yellow] loaded up to {sync.position:{API_TIME}}, "
             f"{sync.planned - sync.finished} windows are left.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 
-from ..catalog import DAY, Report, Resource
+from ..catalog import BY_DAY, DAY, Report, Resource
 from ..values import parse_time_zone
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
@@ -61,12 +61,13 @@ def plan_period(
     if stopped_at:
         start = min(to_local(stopped_at, zone), end)
     elif context.since or reached is None:
-        start = context.since or settings.start_date
+        own_start = settings.day_start_date if report.period == BY_DAY else None
+        start = context.since or own_start or settings.start_date
     else:
         start = day_start(to_local(reached, zone) - timedelta(days=settings.lookback_days))
     if settings.partition_expiration_days:  # BigQuery would drop earlier days as they are loaded
         start = min(max(start, day_start(now - timedelta(days=settings.partition_expiration_days - 1))), end)
-    if report.fields[report.cursor].type == DAY:
+    if report.cursor_field.type == DAY:
         start = day_start(start)
     windows = plan_windows(start, end, settings.window_days, report.longest_period_days)
     return Period(start, end, windows, reached, stopped_at is not None)

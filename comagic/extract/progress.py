@@ -38,6 +38,7 @@ class Sync:
         misfits: values that do not fit their column.
         problems: field and row of the first of these; the values can be personal data.
         error: what stopped the sync before its end, if anything did.
+        is_paused: whether the run has spent the requests that it may on this resource; the next run goes on.
         is_dictionary: whether it is a dictionary, which has no period and is read whole.
         is_resumed: whether the sync began in an earlier load that was stopped.
     """
@@ -53,6 +54,7 @@ class Sync:
     misfits: int = 0
     problems: list[str] = field(default_factory=list)
     error: ComagicError | None = None
+    is_paused: bool = False
     is_resumed: bool = False
     is_dictionary: bool = False
 
@@ -86,6 +88,8 @@ class Sync:
         rows, end = f"{self.rows:,} rows read", f"{self.end:%Y-%m-%d}"
         if self.is_complete:
             return f"{self.finished} windows, up to {end}; {rows}"
+        if self.is_paused:
+            end += "; the next run goes on"
         up_to = "stopped at" if self.error else "up to"
         return f"{self.finished} of {self.planned} windows, {up_to} {self.position:%Y-%m-%d} of {end}; {rows}"
 
@@ -164,9 +168,16 @@ class Progress:
                 self.collector.update(other, inc=0, total=0, label=WINDOWS)
         self._count_windows(name, 0)
 
-    def is_complete(self, name: str) -> bool:
-        """True when the whole period of a resource was read."""
-        return name in self.syncs and self.syncs[name].is_complete
+    def pause(self, name: str, left: int) -> None:
+        """Takes how many windows of a resource this run leaves to the next."""
+        sync = self.syncs[name]
+        sync.is_paused = left > 0
+        sync.planned = sync.finished + left
+
+    def is_done(self, name: str) -> bool:
+        """True when this run has no more to read of a resource: all was read, it is paused, or an error stopped it."""
+        sync = self.syncs.get(name)
+        return self.is_stopped(name) or (sync is not None and (sync.is_complete or sync.is_paused))
 
     def is_stopped(self, name: str) -> bool:
         """True if an error stopped this resource's sync, or the whole load.

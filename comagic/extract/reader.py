@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from math import ceil
 from typing import Any
 
@@ -16,13 +16,13 @@ from dlt.common import logger
 
 from ..api.client import MAX_LIMIT, MAX_QUERY_ROWS, DataApiClient
 from ..api.responses import MAX_BODY, Page
-from ..catalog import DAY, Dictionary, Report, dictionaries
+from ..catalog import BY_DAY, BY_FILTER, DAY, Dictionary, Report, dictionaries
 from ..exceptions import BadResponseError, MalformedResponseError, WindowTooDenseError
 from .convert import to_text
 from .pages import Budget, PageSequence, iterate_pages
 from .rows import IdentifiedRow, Redact, RejectedRow, identify
 from .transform import Row
-from .windows import API_TIME, Window, day_start, request_end, request_start, split
+from .windows import API_TIME, SECOND, Window, day_start, request_end, request_start, split
 
 ACCOUNT_METHOD = "get.account"
 MAX_READINGS = 3
@@ -106,10 +106,11 @@ class WindowReader:
         self._fields = list(fields)
         self._zone = zone
         self._parameters = parameters
-        self._is_sorted = report.fields[report.cursor].sort
+        self._is_sorted = report.cursor_field.sort
         # Without an order, a second page may hold anything: then a window has to fit on one page.
         self._reachable = MAX_QUERY_ROWS if self._is_sorted else MAX_LIMIT
-        self._max_rows = min(max_rows, self._reachable)
+        # A day that the API sums up cannot be split.
+        self._max_rows = self._reachable if report.period == BY_DAY else min(max_rows, self._reachable)
         self._seen: set[Any] = set()
 
     def read(self, windows: Sequence[Window]) -> Iterator[list[Row] | WindowResult]:
@@ -154,7 +155,7 @@ class WindowReader:
             for page in self._pages(window, parameters, budget):
                 if parts := self._parts(window, page.total, held):
                     return parts
-                identified = self._identify(page, parameters)
+                identified = self._identify(page, window, parameters)
                 pages.add([_key(row) for row in identified], page.total)
                 _keep_rejected(identified, rejected, budget)
                 rows = self._new_rows(identified, window)
@@ -200,9 +201,10 @@ class WindowReader:
         except MalformedResponseError as error:
             raise MalformedResponseError(f"{error} It is in the window {window}.") from None
 
-    def _identify(self, page: Page, parameters: Mapping[str, Any]) -> list[IdentifiedRow | RejectedRow]:
-        for row in page.rows if parameters else ():
-            row.update(parameters)
+    def _identify(self, page: Page, window: Window, parameters: Mapping[str, Any]) -> list[IdentifiedRow | RejectedRow]:
+        day = {self._report.cursor: str(window.start.date())} if self._report.period == BY_DAY else {}
+        for row in page.rows if parameters or day else ():
+            row.update({**parameters, **day})
         return identify(self._report, page.rows, self._zone, self._redact)
 
     def _least_total(self, pages: PageSequence) -> int | None:
@@ -217,7 +219,7 @@ class WindowReader:
         """
         if total is None:
             return ()
-        if total > self._max_rows and window.seconds > 1:
+        if total > self._max_rows and window.seconds > 1 and self._report.period != BY_DAY:
             self._seen.difference_update(row[self._report.primary_key] for row in held)
             return split(window, min(max(2, ceil(total / (self._max_rows * SPLIT_SHARE))), MAX_PARTS))
         if total > self._reachable:
@@ -229,11 +231,7 @@ class WindowReader:
         return ()
 
     def _params(self, window: Window) -> dict[str, Any]:
-        params: dict[str, Any] = {
-            "date_from": request_start(window, self._zone).strftime(API_TIME),
-            "date_till": request_end(window, self._zone).strftime(API_TIME),
-            "fields": self._fields,
-        }
+        params: dict[str, Any] = {"fields": self._fields, **period_params(self._report, window, self._zone)}
         if self._is_sorted:
             params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
         return params
@@ -251,10 +249,24 @@ class WindowReader:
     def _count_outside(self, identified: Sequence[IdentifiedRow | RejectedRow], window: Window) -> int:
         """Rows of other times than were requested: the API has answered another question."""
         start, end = request_start(window, self._zone), request_end(window, self._zone)
-        if self._report.fields[self._report.cursor].type == DAY:
+        if self._report.cursor_field.type == DAY:
             start = day_start(start)
         times = (item.time for item in identified if isinstance(item, IdentifiedRow))
         return sum(time is not None and not start <= time <= end for time in times)
+
+
+def period_params(report: Report, window: Window, zone: tzinfo) -> dict[str, Any]:
+    """The parameters of a request that select a window; see `Report.period`."""
+    start, end = request_start(window, zone), request_end(window, zone)
+    if report.period == BY_DAY:  # exactly it: the API sums up whatever days are requested
+        start = day_start(window.start)
+        end = start + timedelta(days=1) - SECOND
+    first, last = start.strftime(API_TIME), end.strftime(API_TIME)
+    if report.period == BY_FILTER:
+        bounds = [(">=", first), ("<=", last)]
+        filters = [{"field": report.cursor, "operator": sign, "value": value} for sign, value in bounds]
+        return {"filter": {"filters": filters, "condition": "and"}}
+    return {"date_from": first, "date_till": last}
 
 
 def _keep_rejected(

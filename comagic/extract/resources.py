@@ -16,7 +16,7 @@ from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
 from ..api.client import MAX_QUERY_ROWS
-from ..catalog import LIST, PARTITION_DATE, Dictionary, Field, Report, Resource
+from ..catalog import BY_DAY, LIST, PARTITION_DATE, Dictionary, Field, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
 from ..redaction import printable
 from .changed_settings import LoadedWith
@@ -46,6 +46,9 @@ from .windows import API_TIME, SECOND, to_local, to_utc
 SOURCE_NAME = "comagic"
 ACCOUNTS_KEY = "accounts"
 """Key in the source's state: whose data the dataset has, by client of an agency."""
+
+QUOTA_PARTS = 20
+"""Into how many parts the day's quota is cut for a report that takes a request a day; one is for it."""
 
 Cursor = dlt.sources.incremental[datetime]
 
@@ -203,6 +206,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     most_rows, redact = settings.load_package_rows or MAX_QUERY_ROWS, transformer.redact_to_json
     reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact)
     windows = period.windows if parameters else []
+    affordable = windows[: _affordable_windows(report, context)]
     planned = replace(
         context.new_sync(report),
         start=start if windows else end,
@@ -214,7 +218,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     progress.plan(name, planned)
     manifest, share = _open_manifest(report, context), context.package_share
     loaded = 0
-    for part in reader.read(windows):
+    for part in reader.read(affordable):
         if not isinstance(part, WindowResult):
             rows = transformer.transform(part)
             manifest.add_rows(len(rows))
@@ -247,6 +251,16 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_full = loaded >= (share or settings.load_package_rows or 0) or len(manifest.days) >= MAX_DAYS
         if settings.load_package_rows and is_full and is_whole and not is_last:
             return
+    progress.pause(name, left=len(windows) - len(affordable))
+
+
+def _affordable_windows(report: Report, context: Context) -> int | None:
+    """How many windows a run may read; None for all. A report that takes a request a day would use up the quota."""
+    if report.period != BY_DAY or context.since is not None:
+        return None
+    limit = context.client.usage.limit("day_limit")
+    most = context.settings.day_requests
+    return most if limit is None else max(1, min(most, limit // QUOTA_PARTS))
 
 
 def _open_manifest(resource: Resource, context: Context) -> Manifest:

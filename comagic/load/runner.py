@@ -13,7 +13,7 @@ from dlt import Pipeline, Schema
 from dlt.extract import DltSource
 
 from ..api.client import DataApiClient
-from ..catalog import Dictionary, Report, Resource, resources
+from ..catalog import BY_DAY, Dictionary, Report, Resource, resources
 from ..exceptions import CONCERNS_ALL, ComagicError, IncompleteError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.dictionary import CONTENT_KEY, READ_AT_KEY, ReadDictionary, read_whole
@@ -195,7 +195,8 @@ class Load:
             return read_at
 
         chosen = sorted(((context, resource) for context, own in parts for resource in own), key=last_read)
-        reports = [one for one in chosen if isinstance(one[1], Report)]
+        reports = [(context, one) for context, one in chosen if isinstance(one, Report)]
+        reports.sort(key=lambda one: one[1].period == BY_DAY)  # what takes many requests comes last
         dictionaries = [one for one in chosen if isinstance(one[1], Dictionary)]
         if dictionaries and (not reports or last_read(dictionaries[0]) < last_read(reports[0])):
             yield from self._dictionary_source(dictionaries, state)
@@ -204,9 +205,9 @@ class Load:
             yield from self._report_sources(reports)
             yield from self._dictionary_source(dictionaries, state)
 
-    def _report_sources(self, reports: Sequence[tuple[Context, Resource]]) -> Iterator[DltSource]:
+    def _report_sources(self, reports: Sequence[tuple[Context, Report]]) -> Iterator[DltSource]:
         """Packages with a share for each report that is not complete, until all are."""
-        while left := [one for one in reports if not self._is_finished(*one)]:
+        while left := [one for one in reports if not self.progress.is_done(one[0].name(one[1]))]:
             # what the last package had no room for comes first
             left.sort(key=lambda one: one[0].name(one[1]) in self.progress.syncs)
             share = -(-(self.settings.load_package_rows or 0) // len(left))
@@ -229,10 +230,6 @@ class Load:
             changed = [one for one in read.values() if one.has_changed]
             source = make_source([(one.context, [one.dictionary]) for one in changed], read)
             yield source.with_resources(*source.resources)
-
-    def _is_finished(self, context: Context, resource: Resource) -> bool:
-        name = context.name(resource)
-        return self.progress.is_complete(name) or self.progress.is_stopped(name)
 
     def _read(self, dictionary: Dictionary, context: Context) -> ReadDictionary | None:
         """A dictionary; None if it cannot be read whole, so that its table stays as it was."""

@@ -66,6 +66,7 @@ class SyntheticAccount:
         }
         self._patches: dict[int, Call] = {}
         self._uploads: dict[int, datetime] = {}
+        self._uploaded_at: dict[int, datetime] = {}
         self._removed: set[int] = set()
         self._hour_entries = lru_cache(maxsize=5_000)(self._make_entries)
 
@@ -120,13 +121,26 @@ class SyntheticAccount:
         """Changes fields of a call: tags, a sale, a rating."""
         self._patches.setdefault(call_id, {}).update(changes)
 
-    def upload(self, start: datetime, **fields: Any) -> int:
-        """Adds a call with any past start, as the API's `upload.calls` does; returns its id."""
+    def upload(self, start: datetime, uploaded_at: datetime | None = None, **fields: Any) -> int:
+        """Adds a call with any past start, as the API's `upload.calls` does; returns its id.
+
+        Args:
+            start: the call's start, in local time.
+            uploaded_at: when it was uploaded, in local time; default: as it began.
+            **fields: what else it has.
+        """
         call_id = UPLOAD_ID + len(self._uploads)
         self._uploads[call_id] = start
+        self._uploaded_at[call_id] = uploaded_at or start
         self.change(call_id, source="upload_calls", **fields)
         self._hour_entries.cache_clear()
         return call_id
+
+    def uploads(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Call]]:
+        """Calls that were uploaded from `start` up to, not including, `end`, with the time of the upload."""
+        for call_id, at in sorted(self._uploaded_at.items()):
+            if start <= at < end and call_id not in self._removed:
+                yield at, self.call((self._uploads[call_id], call_id), datetime(9999, 1, 1))
 
     def remove(self, call_id: int) -> None:
         """Removes a call."""

@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 import pendulum
 
-from ..catalog import DAY, Dictionary, Report, Resource, dictionaries, resources
+from ..catalog import BY_FILTER, DAY, Dictionary, Report, Resource, dictionaries, resources
 from .account import SyntheticAccount
 from .errors import CODES, RejectedError
-from .query import Params, Query, Row, check_names, parse_flag, parse_for_each, parse_period
+from .own_reports import OWN_MAKERS
+from .query import Params, Query, Row, check_names, filtered_period, parse_flag, parse_for_each, parse_period
 from .quota import Quota
 from .reports import has_one_row_per_call, make_rows, select_calls
 from .switches import DEAD_KEYS, KEY, LOGIN, PASSWORD, Switches
@@ -168,12 +169,19 @@ class Protocol:
         return self._page(query, self.account.dictionaries[dictionary.name])
 
     def _report(self, report: Report, params: Params) -> tuple[list[Row], int]:
-        check_names(params, "date_from", "date_till", "include_ongoing_calls", *report.for_each)
+        dates = () if report.period == BY_FILTER else ("date_from", "date_till")
+        check_names(params, *dates, "include_ongoing_calls", *report.for_each)
         ongoing = parse_flag(params, "include_ongoing_calls")
         query = Query.parse(report, params, self._lacking(report))
-        start, end = parse_period(report, params, self.switches.bounds)
+        if report.period == BY_FILTER:
+            start, end = filtered_period(report, params)
+        else:
+            start, end = parse_period(report, params, self.switches.bounds)
+        if report.name in OWN_MAKERS:
+            rows = OWN_MAKERS[report.name](report, self.account, start, end, self.local_time())
+            return self._page(query, rows, self.switches.shuffled)
         for_each = parse_for_each(report, params)
-        if report.fields[report.cursor].type == DAY:
+        if report.cursor_field.type == DAY:
             start, end = _next_midnight(start), _next_midnight(end)
         now = self.local_time()
         if has_one_row_per_call(report) and query.sort == [(report.cursor, False)] and not query.filter:

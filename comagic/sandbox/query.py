@@ -110,6 +110,22 @@ def parse_flag(params: Params, name: str) -> bool:
     return value
 
 
+def filtered_period(report: Report, params: Params) -> tuple[datetime, datetime]:
+    """The period that a filter on the cursor selects, as a half-open range; without one, all times.
+
+    Args:
+        report: the report, which has no parameters for a period.
+        params: parameters of the request.
+    """
+    bounds = {"start": datetime(2000, 1, 1), "end": datetime(2100, 1, 1)}
+    condition = params.get("filter") or {}
+    for part in condition.get("filters", [condition]):
+        if part.get("field") == report.cursor:
+            moment = datetime.strptime(part["value"], API_TIME)
+            bounds["start" if part["operator"][0] == ">" else "end"] = moment
+    return bounds["start"], bounds["end"] + SECOND
+
+
 def parse_period(report: Report, params: Params, bounds: str) -> tuple[datetime, datetime]:
     """The period of a request, in the account's local time, as a half-open range.
 

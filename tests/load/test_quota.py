@@ -68,4 +68,4 @@ def test_error_is_raised_to_own_code_unless_progress_collects_it(serve: Serve, w
     warehouse.load(sandbox, progress=progress, **settings)
     (error,) = progress.errors()
     assert "limit_exceeded" in str(error)
-    assert not progress.is_complete("calls")
+    assert not progress.syncs["calls"].is_complete
