@@ -29,7 +29,7 @@ def a_field_to_do_without(resource: Resource) -> str:
     return selected[-1]
 
 
-@pytest.mark.parametrize("name", sample(ALL, 3))
+@pytest.mark.parametrize("name", sample([name for name in ALL if len(resources()[name].fields) > 1], 3))
 def test_field_that_the_api_does_not_accept_is_left_out_once_and_reported(
     serve: Serve, command: Command, place: Path, name: str
 ) -> None:
