@@ -207,6 +207,22 @@ def test_dictionary_of_several_pages_is_loaded_whole(serve: Serve, command: Comm
     assert warehouse.query("SELECT count(*), count(DISTINCT id) FROM contacts") == [(20_001, 20_001)]
 
 
+def test_entries_of_two_systems_with_the_same_id_are_loaded_once_each(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    """Their key is computed, also where the API does not have all that it is made of."""
+    account = recent_account(0.01)
+    contact, names = account.dictionaries["deal_contacts"][0], ["amocrm", "bitrix", None]
+    account.dictionaries["deal_contacts"] = [{**contact, "ext_id": "7", "component": name} for name in names]
+    sandbox = serve(account)
+    for _ in range(2):
+        result = command(*resource_options("deal_contacts"), **access_to(sandbox))
+        assert result.code == 0, result.err
+        assert loaded_keys(warehouse, "deal_contacts") == expected_keys(account, "deal_contacts")
+        found = warehouse.query("SELECT ext_id, component FROM deal_contacts ORDER BY component")
+        assert found == [("7", name) for name in names]
+
+
 def test_personal_data_of_dictionaries_is_excluded_or_pseudonymized(
     serve: Serve, command: Command, warehouse: Warehouse
 ) -> None:
