@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, Optional
 
 import yaml
@@ -159,14 +158,14 @@ class Dictionary:
         name: name of the resource and of its table.
         method: JSON-RPC method.
         description: one-line description, also used as the table's description.
-        primary_key: field that is unique within the account.
+        primary_key: field that is unique within the account, or a computed key if there is none.
         fields: all documented fields, by name.
+        computed: columns that the source computes from other fields: the key, if no field is one.
+        key_of: fields from which a computed key is built; entries are sorted by the first that the API can sort by.
         is_agency_level: the entries belong to an agency, not to one of its clients.
         component: paid component that the method needs; the account may do without the dictionary.
         not_in: brands whose manual does not have the method.
         cursor: always None; entries have no time.
-        computed: always empty; no columns are computed.
-        key_of: always empty; the key is a field.
     """
 
     name: str
@@ -174,22 +173,22 @@ class Dictionary:
     description: str
     primary_key: str
     fields: Mapping[str, Field]
+    computed: Mapping[str, Field] = field(default_factory=dict)
+    key_of: Sequence[str] = ()
     is_agency_level: bool = False
     component: str = ""
     not_in: Sequence[str] = ()
     cursor: ClassVar[None] = None
-    computed: ClassVar[Mapping[str, Field]] = MappingProxyType({})
-    key_of: ClassVar[Sequence[str]] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Names of the fields that are required to identify entries."""
-        return (self.primary_key,)
+        return (self.primary_key, *self.key_of)
 
     @property
     def indispensable(self) -> tuple[str, ...]:
-        """The same: entries cannot be loaded without them."""
-        return self.needed
+        """Names of the fields without which entries cannot be loaded; of a computed key that is the first part."""
+        return (self.primary_key, *self.key_of[:1])
 
 
 Resource = Report | Dictionary
@@ -208,7 +207,9 @@ def read_report(file: Path) -> Report:
 def read_dictionary_file(file: Path) -> Dictionary:
     """Reads a dictionary's catalog file; a field without a type is completed from `shared.yaml`."""
     declared = _read_yaml(file)
-    return Dictionary(**{**declared, "fields": _parse_fields(declared["fields"], _shared_fields())})
+    for part in ("fields", "computed"):
+        declared[part] = _parse_fields(declared.get(part, {}), _shared_fields())
+    return Dictionary(**declared)
 
 
 @cache

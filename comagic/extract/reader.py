@@ -359,7 +359,7 @@ def _read_entries(
 ) -> tuple[list[Row], list[RejectedRow], int]:
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
         return [{**asdict(client.account(**parameters)), **parameters}], [], 1
-    sort_field = next((name for name in (dictionary.primary_key, "name") if _can_sort(dictionary, name)), None)
+    sort_field = next((name for name in (*dictionary.needed, "name") if _can_sort(dictionary, name)), None)
     params: dict[str, Any] = {**parameters, "fields": list(fields)}
     if sort_field:
         params["sort"] = [{"field": sort_field, "order": "asc"}]

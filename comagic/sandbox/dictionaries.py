@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..catalog import LIST, OBJECT, Dictionary, Field
+from .call_tracking import CALL_TRACKING_MAKERS
+from .crm import CRM_MAKERS
 from .defaults import default_value, stable_number
 from .vocabulary import (
     CAMPAIGNS,
     CHANNEL,
+    CREATED,
     EMPLOYEES,
     REGIONS,
     SCENARIOS,
@@ -23,12 +26,12 @@ from .vocabulary import (
 
 Entry = dict[str, Any]
 
-CREATED = "2024-02-29 12:00:00"
 DEFAULT_ENTRIES = 3
 GROUP = (601, "Отдел продаж")
 SCHEDULE = (701, "Ежедневно 9–21")
 STATUSES = ((801, "Доступен", "available"), (802, "Перерыв", "break"), (803, "Нет на работе", "not_at_work"))
 POSITION = (901, "Менеджер")
+TARIFF_PLAN = (1, "Базовый")
 CLIENTS = ((1001, "ООО «Новые кварталы»"), (1002, "ЖК Северный"))
 
 
@@ -48,9 +51,10 @@ def default_entry(dictionary: Dictionary, number: int) -> Entry:
     """An entry of a dictionary without a maker; its key is unique and follows from its number."""
     seed = f"{dictionary.name} {number}"
     entry = {name: default_value(field, seed, CREATED) for name, field in dictionary.fields.items()}
-    is_number = dictionary.fields[dictionary.primary_key].type == "bigint"
+    key = next(name for name in dictionary.needed if name in dictionary.fields)
+    is_number = dictionary.fields[key].type == "bigint"
     first_id = (1 + stable_number(dictionary.name) % 900) * 10_000
-    entry[dictionary.primary_key] = first_id + number if is_number else f"{dictionary.name}-{number}"
+    entry[key] = first_id + number if is_number else f"{dictionary.name}-{number}"
     return entry
 
 
@@ -281,6 +285,8 @@ MAKERS: Mapping[str, Callable[[], list[Entry]]] = {
             "status": "active",
             "creation_date_time": CREATED,
             "monthly_base_limit": 30_000.5,
+            "tariff_plan_id": TARIFF_PLAN[0],
+            "tariff_plan_name": TARIFF_PLAN[1],
             "sites": [{"site_id": SITES[0][0], "site_domain_name": SITES[0][1]}],
         }
         for key, name in CLIENTS
@@ -288,5 +294,8 @@ MAKERS: Mapping[str, Callable[[], list[Entry]]] = {
     "customer_users": lambda: [
         {"id": key * 10, "login": f"client-{key}", "name": name, "customer_id": key} for key, name in CLIENTS
     ],
+    "tariff_plans": _named(TARIFF_PLAN),
+    **CRM_MAKERS,
+    **CALL_TRACKING_MAKERS,
 }
 """Dictionaries whose entries have to join; `account` is made of the account itself."""

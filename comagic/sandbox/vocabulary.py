@@ -49,6 +49,16 @@ TAGS = (
 )
 SCENARIOS = ((501, "Рабочее время"), (502, "Ночной ответчик"))
 SEGMENTS = ((31, "Ипотека"),)
+FUNNEL = ("sales", "Продажа квартир")
+STAGES = (
+    # id, name, status, order
+    ("new", "Новая заявка", "in_process", 1),
+    ("visit", "Показ", "in_process", 2),
+    ("sold", "Договор", "success", 10_010),
+    ("lost", "Отказ", "failed", 10_020),
+)
+DEAL_EMPLOYEES = (("manager-1", "Соколова Анна"), ("manager-2", "Ким Дмитрий"))
+CREATED = "2024-02-29 12:00:00"
 TAGGER = (9_001, "olga@novye-kvartaly.example")
 CHANNEL = (1_701, "Сайт")
 PAGES = ("/", "/kvartiry/", "/ipoteka/", "/kontakty/", "/akcii/")

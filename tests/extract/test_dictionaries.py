@@ -1,12 +1,14 @@
 """Every dictionary is loaded whole and typed, replaces what was there, and is unchanged if it cannot be read whole."""
 
 import json
+from typing import Any
 
 import dlt
 import pytest
 
 from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, dictionaries
+from comagic.extract.rows import computed_key
 from comagic.extract.schema import flatten
 from comagic.load.destinations import REPLACE
 from comagic.sandbox import Switches, SyntheticAccount
@@ -26,16 +28,19 @@ from tests.support.warehouses import DUCKDB_TYPES, BigQuery, Warehouse
 NAMES = list(dictionaries())
 
 
-def loaded_keys(warehouse: Warehouse, name: str) -> list[int]:
+def loaded_keys(warehouse: Warehouse, name: str) -> list[Any]:
     """Keys of a dictionary's table, in order."""
     key = dictionaries()[name].primary_key
     return [row[key] for row in warehouse.rows(name, key)]
 
 
-def expected_keys(account: SyntheticAccount, name: str) -> list[int]:
+def expected_keys(account: SyntheticAccount, name: str) -> list[Any]:
     """Keys of the account's own entries, in order."""
-    key = dictionaries()[name].primary_key
-    return sorted(entry[key] for entry in account.dictionaries.get(name, [{"app_id": account.app_id}]))
+    dictionary = dictionaries()[name]
+    entries = account.dictionaries.get(name, [{"app_id": account.app_id}])
+    if dictionary.key_of:
+        return sorted(computed_key(entry, dictionary.key_of) for entry in entries)
+    return sorted(entry[dictionary.primary_key] for entry in entries)
 
 
 @pytest.mark.expensive
@@ -68,7 +73,9 @@ def test_all_dictionaries_are_loaded_typed_and_join_with_calls(
 
 def check_columns(warehouse: Warehouse) -> None:
     for name in NAMES:
-        declared = [field for field in flatten(dictionaries()[name].fields.values()) if field.type != LIST]
+        dictionary = dictionaries()[name]
+        fields = flatten([*dictionary.fields.values(), *dictionary.computed.values()])
+        declared = [field for field in fields if field.type != LIST]
         assert warehouse.columns(name) == {field.name: DUCKDB_TYPES[field.type] for field in declared}, name
 
 
@@ -105,8 +112,8 @@ def test_deleted_entries_are_removed_and_nulls_and_empty_dictionaries_are_accept
     load()
     for name, entries in account.dictionaries.items():
         assert entries, name
-        key = dictionaries()[name].primary_key
-        entries[0].update({field: None for field in entries[0] if field != key})  # lists, too, as the API does
+        needed = dictionaries()[name].needed
+        entries[0].update({field: None for field in entries[0] if field not in needed})  # lists, too, as the API does
         del entries[1:]
     load()
     for entries in account.dictionaries.values():
@@ -198,6 +205,22 @@ def test_dictionary_of_several_pages_is_loaded_whole(serve: Serve, command: Comm
     result = command(*resource_options("contacts"), **access_to(serve(account)))
     assert result.code == 0, result.err
     assert warehouse.query("SELECT count(*), count(DISTINCT id) FROM contacts") == [(20_001, 20_001)]
+
+
+def test_entries_of_two_systems_with_the_same_id_are_loaded_once_each(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    """Their key is computed, also where the API does not have all that it is made of."""
+    account = recent_account(0.01)
+    contact, names = account.dictionaries["deal_contacts"][0], ["amocrm", "bitrix", None]
+    account.dictionaries["deal_contacts"] = [{**contact, "ext_id": "7", "component": name} for name in names]
+    sandbox = serve(account)
+    for _ in range(2):
+        result = command(*resource_options("deal_contacts"), **access_to(sandbox))
+        assert result.code == 0, result.err
+        assert loaded_keys(warehouse, "deal_contacts") == expected_keys(account, "deal_contacts")
+        found = warehouse.query("SELECT ext_id, component FROM deal_contacts ORDER BY component")
+        assert found == [("7", name) for name in names]
 
 
 def test_personal_data_of_dictionaries_is_excluded_or_pseudonymized(

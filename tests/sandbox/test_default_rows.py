@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,12 @@ def test_report_read_for_each_entry_has_each_row_once(parameter: str, dictionary
 def test_dictionary_has_a_few_entries_with_unique_keys() -> None:
     entries = fetch(rooms())
     assert len({entry["id"] for entry in entries}) == len(entries) == 3
+
+
+def test_dictionary_with_a_computed_key_has_unique_parts_of_the_key() -> None:
+    entries = fetch(replace(rooms(), primary_key="row_id", key_of=["title", "state"]))
+    assert "row_id" not in entries[0]
+    assert len({entry["title"] for entry in entries}) == len(entries) == 3
 
 
 def test_every_resource_of_the_catalog_has_rows() -> None:
