@@ -40,6 +40,9 @@ UNKNOWN_LIST = {PARTITION_DATE: PARTITION_DATE}
 PRIVATE = "since it has the name of a field that is not loaded or replaced"
 MAX_REPORTED = 20
 """Dropped keys of a resource that are reported, at most."""
+NEVER_LOADED = ("password",)
+"""Keys that are not loaded wherever they are: one brand sends the passwords of SIP lines."""
+
 MAX_KEYS, MAX_CHARACTERS = 10_000, 1_000_000
 """Different unknown keys of a resource in a load, and their characters: they are kept in memory."""
 
@@ -71,7 +74,7 @@ class UnknownKeys:
         self._existing = dict(existing or {})  # the schema grows with each load package
         self._max_new = max_new
         self._new = 0
-        names = [*privacy.excluded, *privacy.pseudonymized]
+        names = [*privacy.excluded, *privacy.pseudonymized, *NEVER_LOADED]
         self._private = {_letters(part) for name in names for part in (name, name.rpartition(".")[2])}
         self._has_letters_of_private = lru_cache(MAX_KEYS)(lambda name: _letters(name) in self._private)
         declared = [*resource.fields.values(), *resource.computed.values()]
@@ -122,7 +125,7 @@ class UnknownKeys:
             value: the value.
             path: the keys that it is under.
         """
-        if not self._private or not isinstance(value, (dict, list)):
+        if not isinstance(value, (dict, list)):
             return value
         if isinstance(value, list):
             return [self.without_private(item, path) for item in value]

@@ -11,20 +11,14 @@ from typing import Any
 
 from ..catalog import LIST, Report
 from .account import SyntheticAccount
+from .call_tracking import SOURCES
 from .calls import API_TIME, Call
-from .vocabulary import EMPLOYEES, SITES
+from .vocabulary import DEAL_EMPLOYEES, EMPLOYEES, FUNNEL, SITES, STAGES
 
 Row = dict[str, Any]
 
-FUNNEL = "funnel-1"
-STAGES = (
-    # id, name, status, days after the call
-    ("new", "Новая", "in_process", 0),
-    ("showing", "Показ", "in_process", 1),
-    ("won", "Продажа", "success", 5),
-    ("lost", "Отказ", "failed", 5),
-)
-"""Stages of the only sales funnel."""
+DAYS_TO_STAGE = {"new": 0, "visit": 1, "sold": 5, "lost": 5}
+"""Days from a call to each stage of its deal."""
 LONGEST_DEAL = timedelta(days=6)
 
 
@@ -43,8 +37,8 @@ def _deals_history(
         if not (deal := deal_of(call)):
             continue
         created = datetime.strptime(call["start_time"], API_TIME)
-        for stage, _, status, days in STAGES:
-            reached = created + timedelta(days=days, minutes=10)
+        for stage, _, status, _ in STAGES:
+            reached = created + timedelta(days=DAYS_TO_STAGE[stage], minutes=10)
             if status == ("failed" if deal["is_won"] else "success") or not start <= reached < end or reached > now:
                 continue
             is_closed = status != "in_process"
@@ -55,11 +49,11 @@ def _deals_history(
                 "created_date_time": call["start_time"],
                 "closed_date_time": reached.strftime(API_TIME) if is_closed else None,
                 "modified_stage_date_time": reached.strftime(API_TIME),
-                "contact_ext_ids": [f"contact-{call['visitor_id']}"],
-                "main_contact_ext_id": f"contact-{call['visitor_id']}",
-                "employee_ext_id": str(call["employees"][0]["employee_id"]),
+                "contact_ext_ids": [str(1 + call["id"] % 2)],
+                "main_contact_ext_id": str(1 + call["id"] % 2),
+                "employee_ext_id": DEAL_EMPLOYEES[call["id"] % 2][0],
                 "revenue": deal["revenue"] if status == "success" else 0.0,
-                "sales_funnel_ext_id": FUNNEL,
+                "sales_funnel_ext_id": FUNNEL[0],
                 "stage_ext_id": stage,
                 "is_generated": False,
                 "communication_id": call["id"],
@@ -70,15 +64,15 @@ def _deals_history(
 def _source_costs(
     report: Report, account: SyntheticAccount, start: datetime, end: datetime, now: datetime
 ) -> Iterator[Row]:
-    calls = Counter((call["campaign_id"], call["site_id"]) for call in account.calls(start, end, now))
-    for (campaign_id, site_id), count in sorted(calls.items()):
-        if campaign_id > 0:
-            domain = next(domain for known, domain, _ in SITES if known == site_id)
-            yield {
-                **_empty(report),
-                **{"source_id": campaign_id, "source_name": f"Источник {campaign_id}", "cost": 150.0 * count},
-                **{"site_id": site_id, "site_domain_name": domain},
-            }
+    paid = [call for call in account.calls(start, end, now) if call["campaign_id"] > 0]
+    calls = Counter((call["campaign_id"] % len(SOURCES), call["site_id"]) for call in paid)
+    domains = {site_id: domain for site_id, domain, _ in SITES}
+    for (index, site_id), count in sorted(calls.items()):
+        yield {
+            **_empty(report),
+            **{"source_id": SOURCES[index][0], "source_name": SOURCES[index][1], "cost": 150.0 * count},
+            **{"site_id": site_id, "site_domain_name": domains[site_id]},
+        }
 
 
 def _ct_summary(

@@ -17,6 +17,7 @@ from comagic.exceptions import (
     LimitExceededError,
     RequestError,
     StatusError,
+    TokenInvalidError,
     UnreachableError,
     api_error,
 )
@@ -34,7 +35,8 @@ ATTEMPTS = {Action.RETRY: 5, Action.WAIT: 6}
 
 @pytest.mark.parametrize("mnemonic", DOCUMENTED)
 def test_documented_mnemonic_has_its_exception(mnemonic: str) -> None:
-    error = api_error("get.calls_report", {"code": 1, "message": "No", "data": {"mnemonic": mnemonic}})
+    method = "login.user" if mnemonic == "auth_error" else "get.calls_report"
+    error = api_error(method, {"code": 1, "message": "No", "data": {"mnemonic": mnemonic}})
     assert mnemonic in type(error).mnemonics
     assert mnemonic in str(error)
 
@@ -70,7 +72,7 @@ def test_error_with_many_values_is_a_short_message(data: dict[str, Any], monkeyp
 
 @pytest.mark.parametrize("mnemonic", CODES)
 def test_documented_error_is_requested_as_often_as_its_action_says(serve: Serve, mnemonic: str) -> None:
-    error = BY_MNEMONIC[mnemonic]
+    error = TokenInvalidError if mnemonic == "auth_error" else BY_MNEMONIC[mnemonic]
     sandbox = serve(switches=Switches(errors={"get.calls_report": mnemonic}))
     with pytest.raises(ApiError) as raised:
         request_page(client_with_login(sandbox, deadline=Clock().deadline()))
@@ -99,6 +101,8 @@ def test_table_in_the_docstring_matches_the_actions() -> None:
         ("Daily limit is exceeded", None, "day"),
         ("Limit of requests per minute", {}, "minute"),
         ("Limit exceeded", {"limit_type": "day_limit", "value": 3000}, "day"),
+        ("Limit exceeded", {"limit_type": "hour"}, "hour"),
+        ("Hourly limit is exceeded", None, "hour"),
     ],
 )
 def test_exhausted_quota_is_the_days_or_the_minutes(message: str, params: Any, kind: str) -> None:
@@ -132,3 +136,28 @@ def test_refused_connection_is_unreachable_and_shows_no_key() -> None:
     with pytest.raises(UnreachableError, match=r"cannot be reached \(.*refused") as raised:
         client.account()
     assert "secret-key" not in str(raised.value)
+
+
+@pytest.mark.parametrize("error", ["auth_error", "a_mnemonic_of_next_year"])
+def test_ended_session_is_one_new_login_whatever_its_mnemonic(serve: Serve, error: str) -> None:
+    """Some hosts answer an ended session with the error of a wrong password; its code is the same."""
+    refused: list[str] = []
+
+    def refuse_once(response: dict[str, Any]) -> dict[str, Any]:
+        if sandbox.calls.get("get.calls_report") == 2 and not refused:
+            refused.append(error)
+            return {"id": response["id"], "error": {"code": -32001, "message": "No", "data": {"mnemonic": error}}}
+        return response
+
+    sandbox = serve()
+    sandbox.alter_answer = refuse_once
+    client = client_with_login(sandbox)
+    first = request_page(client)
+    assert request_page(client) == first
+    assert (refused, sandbox.calls["login.user"]) == ([error], 2)
+
+
+def test_key_that_is_refused_with_the_error_of_a_password_is_about_the_key(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(errors={"get.calls_report": "auth_error"}))
+    with pytest.raises(TokenInvalidError, match=r"Check sources\.comagic\.credentials\.access_token"):
+        request_page(client_with_key(sandbox))

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from comagic.catalog import Dictionary, Field, Report, dictionaries, reports
+from comagic.catalog import BY_FILTER, Dictionary, Field, Report, dictionaries, reports
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.dictionaries import make_entries
 from comagic.sandbox.protocol import Protocol
@@ -72,7 +72,9 @@ def rooms() -> Dictionary:
 
 
 def march() -> SyntheticAccount:
-    return SyntheticAccount(first_day=date(2026, 3, 1), last_day=date(2026, 3, 7), calls_per_day=100)
+    account = SyntheticAccount(first_day=date(2026, 3, 1), last_day=date(2026, 3, 7), calls_per_day=100)
+    account.upload(datetime(2026, 3, 7, 12), datetime(2026, 3, 2, 12))
+    return account
 
 
 def calls_of_the_day() -> list[dict[str, Any]]:
@@ -187,7 +189,8 @@ def test_dictionary_with_a_computed_key_has_unique_parts_of_the_key() -> None:
 def test_every_resource_of_the_catalog_has_rows() -> None:
     for report in reports().values():
         sites = {"site_id": 11} if report.for_each else {}
-        assert fetch(report, **DAY, **sites), report.name
+        period = {} if report.period == BY_FILTER else DAY
+        assert fetch(report, **period, **sites), report.name
     account = march()
     assert set(account.dictionaries) == set(dictionaries()) - {"account"}
     assert all(account.dictionaries.values())

@@ -15,7 +15,6 @@ TRANSIENT = {
     "wrong_id": BadResponseError,
     "no_result": BadResponseError,
     "null_data": BadResponseError,
-    "no_metadata": BadResponseError,
     "internal_error": InternalError,
     "408": OverloadedError,
     "429": OverloadedError,
