@@ -97,7 +97,7 @@ def default_row(report: Report, call: Call) -> Row:
         name: call[name] if name in call and fits(field, call[name]) else default_value(field, seed, time)
         for name, field in report.fields.items()
     }
-    row[report.cursor] = time[:10] if report.fields[report.cursor].type == DAY else time
+    row[report.cursor] = time[:10] if report.cursor_field.type == DAY else time
     key = _unique_field(report, call)
     if key:
         row[key] = _unique_value(report, key, call["id"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comagic.catalog import LIST, OBJECT, Field, Resource, resources
+from comagic.catalog import DAY, LIST, OBJECT, Field, Report, Resource, resources
 from comagic.extract.convert import to_text
 from comagic.extract.privacy import Privacy
 from comagic.extract.rows import IdentifiedRow, RejectedRow, identify
@@ -39,10 +39,8 @@ ODD: tuple[Any, ...] = (
 def plain_row(resource: Resource, key: int) -> dict[str, Any]:
     """A row with nothing but what it needs."""
     row: dict[str, Any] = {resource.primary_key: key}
-    if resource.cursor:
-        row[resource.cursor] = (
-            "2026-03-01 12:00:00" if resource.fields[resource.cursor].type != "date" else "2026-03-01"
-        )
+    if isinstance(resource, Report):
+        row[resource.cursor] = "2026-03-01" if resource.cursor_field.type == DAY else "2026-03-01 12:00:00"
     for name in resource.key_of:
         row.setdefault(name, key)
     return row

@@ -16,7 +16,7 @@ from comagic.extract.schema import flatten
 from comagic.extract.windows import plan_windows
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.support.accounts import TODAY, access_to, expected_rows, recent_account, resource_options
+from tests.support.accounts import TODAY, access_to, days_ago, expected_rows, recent_account, resource_options
 from tests.support.processes import Command, Serve
 from tests.support.sampling import ALL_CASES
 from tests.support.warehouses import DUCKDB_TYPES, Warehouse
@@ -31,6 +31,7 @@ def test_every_report_is_complete_and_typed_and_a_second_load_changes_no_row(
 ) -> None:
     """With the source as user code calls it: all reports in one run. Unsorted rows come in another order each time."""
     account = recent_account(3)
+    account.upload(days_ago(9))
     base_url = serve(account, Switches(shuffled=True)).base_url
 
     def load() -> None:
@@ -49,7 +50,7 @@ def test_every_report_is_complete_and_typed_and_a_second_load_changes_no_row(
             moment = datetime.fromisoformat(sent[report.cursor])
             assert row["partition_date"] == moment.date()
             aware = moment.replace(tzinfo=pendulum.timezone(account.timezone))
-            assert row[report.cursor] == (moment.date() if report.fields[report.cursor].type == DAY else aware)
+            assert row[report.cursor] == (moment.date() if report.cursor_field.type == DAY else aware)
     texts = {row["text"] for row in before["chat_messages"]}
     assert texts == {row["text"] for row in expected_rows(account, OTHERS["chat_messages"])}
     load()
@@ -108,7 +109,7 @@ def test_resources_of_the_demo_are_loaded_and_join(
 def test_report_that_cannot_be_sorted_is_read_in_windows_of_one_page(serve: Serve) -> None:
     """The API documents no order, so a second page could hold anything: the sandbox shuffles each response."""
     report = reports()["visitor_sessions"]
-    assert not report.fields[report.cursor].sort
+    assert not report.cursor_field.sort
     first = datetime(2026, 3, 2)
     account = SyntheticAccount(first_day=first.date(), last_day=(first + timedelta(days=6)).date(), calls_per_day=1_900)
     client = DataApiClient(KeyCredentials(access_token=KEY), serve(account, Switches(shuffled=True)).base_url)

@@ -1,14 +1,15 @@
 """Accounts of the sandbox: how to reach one, and what has to be in the destination after a load."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pendulum
 
-from comagic.catalog import LIST, TIME, Field, Report, reports
+from comagic.catalog import BY_DAY, LIST, TIME, Field, Report, reports
 from comagic.extract.rows import computed_key
 from comagic.sandbox import SandboxServer, SyntheticAccount
+from comagic.sandbox.own_reports import OWN_MAKERS
 from comagic.sandbox.reports import daily_stat, derived
 from comagic.sandbox.switches import KEY
 from comagic.sandbox.vocabulary import SITES
@@ -74,12 +75,29 @@ def expected_rows(account: SyntheticAccount, report: Report) -> list[dict[str, A
     """Returns the account's rows of a report other than calls, as the API sends them, sorted by key."""
     rows: Iterable[dict[str, Any]]
     calls = list(account.calls(LONG_AGO, FAR, FAR))
-    if report.name == "campaign_daily_stat":
+    if report.name in OWN_MAKERS:
+        made = own_rows(account, report)
+        rows = ({**row, "row_id": computed_key(row, report.key_of)} for row in made)
+    elif report.name == "campaign_daily_stat":
         stat = [row for site in SITES for row in daily_stat(report, site[0], calls)]
         rows = ({**row, "row_id": computed_key(row, report.key_of)} for row in stat)
     else:
         rows = (row for call in calls for row in derived(report, call))
     return sorted(rows, key=lambda row: row[report.primary_key])
+
+
+def own_rows(account: SyntheticAccount, report: Report) -> Iterator[dict[str, Any]]:
+    """The rows of a report with a maker of its own; where the API adds up days, those of each of the last 40 days."""
+    now = pendulum.now(account.timezone).naive()
+    make = OWN_MAKERS[report.name]
+    if report.period != BY_DAY:
+        yield from make(report, account, LONG_AGO, FAR, now)
+        return
+    day = days_ago(40)
+    while day <= now:
+        for row in make(report, account, day, day + timedelta(days=1), now):
+            yield {**row, report.cursor: str(day.date())}
+        day += timedelta(days=1)
 
 
 def differences(loaded: dict[int, dict[str, Any]], expected: dict[int, dict[str, Any]]) -> list[str]:
