@@ -110,6 +110,10 @@ class Settings(_Checked):
         "on",
         whole_number(1, 100_000),
     )
+    reread_uploaded_days: bool = _setting(
+        True,
+        "Read the days again into which calls were uploaded, beyond the lookback; with the resource uploaded_calls",
+    )
     lookback_days: int = _setting(
         14,
         "Whole days before the last run that each run reads again, 1 to 3650: tags, sales and ratings change after a "
@@ -135,7 +139,7 @@ class Settings(_Checked):
     optional_resources: Any = _setting(
         (),
         "Resources that may be unavailable to the account: a missing permission or component is reported and is not "
-        "an error",
+        "an error; always those that need a component of their own, or that the brand does not have",
         parse_resources,
     )
     exclude_fields: Any = _setting(

@@ -108,6 +108,7 @@ class Report:
         period: how a period is requested: `dates` (parameters date_from and date_till), `filter` (a filter on the
             cursor) or `day` (a request for each day, whose rows do not say which it is: the cursor is added to them).
         for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
+        rereads: reports of which rows of this one tell that days have changed, each with the field that has the time.
         component: paid component that the method needs; the account may do without the report.
         not_in: brands whose manual does not have the method.
         is_agency_level: always False; a report belongs to one client.
@@ -125,6 +126,7 @@ class Report:
     merge_key: Sequence[str] = ()
     period: str = BY_DATES
     for_each: Mapping[str, str] = field(default_factory=dict)
+    rereads: Mapping[str, str] = field(default_factory=dict)
     component: str = ""
     not_in: Sequence[str] = ()
     is_agency_level: ClassVar[bool] = False

@@ -34,6 +34,7 @@ class Context:
         until: local time before which to end; None for now.
         user_id: the client of the agency, where several are loaded; its rows carry it.
         progress: the progress to update; without it errors are raised.
+        part: what distinguishes a dlt resource from another of the same report, in its name.
         package_share: rows after which a report leaves the rest of a load package to others; 0 for all of it.
     """
 
@@ -43,11 +44,12 @@ class Context:
     until: datetime | None = None
     user_id: int | None = None
     progress: Progress | None = None
+    part: str = ""
     package_share: int = 0
 
     def name(self, resource: Resource) -> str:
         """Name of the dlt resource: with the client's id where several are loaded, since each has its own state."""
-        return "_".join([resource.name, *map(str, self.parameters(resource).values())])
+        return "_".join([resource.name, *map(str, self.parameters(resource).values()), *filter(None, [self.part])])
 
     def key(self, resource: Resource) -> list[str]:
         """Columns that are unique in the resource's table."""

@@ -29,6 +29,7 @@ from .period import plan_period
 from .progress import Progress
 from .reader import WindowReader, WindowResult, parameter_sets
 from .rejected_rows import declare_rejected_rows, rejected_rows
+from .rereads import forget_days, note_days
 from .schema import (
     ROOT_COLUMNS,
     USER_ID,
@@ -223,6 +224,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             rows = transformer.transform(part)
             manifest.add_rows(len(rows))
             manifest.add_days({row[PARTITION_DATE] for row in rows})
+            note_days(report, rows, context, period.reached, to_local(present, zone))
             yield rows
             del rows
             _check_disposition(report)
@@ -247,6 +249,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         checkpoint.save(None if is_last else instant)
         if is_last and context.since:
             loaded_with.save_backfill(context.since, end, str(zone))
+            forget_days(report, context)
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         is_full = loaded >= (share or settings.load_package_rows or 0) or len(manifest.days) >= MAX_DAYS
         if settings.load_package_rows and is_full and is_whole and not is_last:

@@ -19,6 +19,7 @@ from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.dictionary import CONTENT_KEY, READ_AT_KEY, ReadDictionary, read_whole
 from ..extract.period import expected_windows
 from ..extract.progress import Progress
+from ..extract.rereads import reread_contexts
 from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
@@ -204,6 +205,15 @@ class Load:
         else:
             yield from self._report_sources(reports)
             yield from self._dictionary_source(dictionaries, state)
+        if self.since is None:
+            yield from self._reread_sources(pipeline, reports)
+
+    def _reread_sources(self, pipeline: Pipeline, reports: Sequence[tuple[Context, Report]]) -> Iterator[DltSource]:
+        """Packages of days that have changed although no lookback reaches them."""
+        state = pipeline.state.get("sources", {}).get(SOURCE_NAME, {})
+        for context, report in reports:
+            for again in reread_contexts(report, context, state):
+                yield from self._report_sources([(again, report)])
 
     def _report_sources(self, reports: Sequence[tuple[Context, Report]]) -> Iterator[DltSource]:
         """Packages with a share for each report that is not complete, until all are."""
