@@ -40,7 +40,7 @@ def test_check_shows_texts_of_the_api_in_one_line_and_numbers_only_as_limits(com
     [
         ({"get.account": "ip_not_whitelisted"}, "Add the address 127.0.0.1"),
         ({"get.account": "access_token_invalid"}, "sources.comagic.base_url is your brand's"),
-        ({"get.account": "auth_error"}, "sources.comagic.credentials.login"),
+        ({"get.account": "auth_error"}, "sources.comagic.credentials.access_token"),
         ({"get.calls_report": "forbidden"}, "Give the user of this key the permission to call get.calls_report"),
         ({"get.calls_report": "method_component_disabled"}, "The account lacks the component dt"),
     ],

@@ -286,8 +286,6 @@ BEGIN TRANSACTION;
 
 TRUNCATE TABLE `project`.`comagic`.`employees`;
 
-TRUNCATE TABLE `project`.`comagic`.`employees__allowed_in_call_types`;
-
 TRUNCATE TABLE `project`.`comagic`.`employees__groups`;
 
 TRUNCATE TABLE `project`.`comagic`.`employees__phone_numbers`;
@@ -298,9 +296,7 @@ INSERT INTO `project`.`comagic`.`employees` (`id`,
     `last_name`,
     `patronymic`,
     `full_name`,
-    `status`,
     `status_id`,
-    `calls_available`,
     `email`,
     `call_recording`,
     `schedule_id`,
@@ -327,9 +323,7 @@ INSERT INTO `project`.`comagic`.`employees` (`id`,
     `last_name`,
     `patronymic`,
     `full_name`,
-    `status`,
     `status_id`,
-    `calls_available`,
     `email`,
     `call_recording`,
     `schedule_id`,
@@ -351,14 +345,6 @@ INSERT INTO `project`.`comagic`.`employees` (`id`,
     `operator__operator_sites`,
     `_dlt_load_id`,
     `_dlt_id` FROM `project`.`comagic_staging`.`employees__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `id` ORDER BY `_dlt_load_id` DESC) = 1;
-
-INSERT INTO `project`.`comagic`.`employees__allowed_in_call_types` (`value`,
-    `_dlt_parent_id`,
-    `_dlt_list_idx`,
-    `_dlt_id`) SELECT `value`,
-    `_dlt_parent_id`,
-    `_dlt_list_idx`,
-    `_dlt_id` FROM `project`.`comagic_staging`.`employees__allowed_in_call_types__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `_dlt_id` ORDER BY `_dlt_id`) = 1;
 
 INSERT INTO `project`.`comagic`.`employees__groups` (`group_id`,
     `group_name`,

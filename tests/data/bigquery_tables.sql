@@ -10,7 +10,7 @@ CREATE TABLE `project`.`comagic`.`calls__call_records` ( `value` STRING OPTIONS 
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
     `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Keys of the call\'s recordings.');
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) PARTITION BY `partition_date` CLUSTER BY `_dlt_root_id` OPTIONS (description='Keys of the call\'s recordings; a link is https://app.HOST/system/media/talk/COMMUNICATION_ID/KEY/, with the brand\'s HOST, such as comagic.ru. Recordings are kept for 30 days to 12 months.');
 
 CREATE TABLE `project`.`comagic`.`calls__employees` ( `employee_id` INT64 OPTIONS (description='Employee id; references `employees.id`.'),
     `employee_full_name` STRING OPTIONS (description='Employee name.'),
@@ -88,11 +88,6 @@ CREATE TABLE `project`.`comagic`.`calls` ( `id` INT64 NOT NULL OPTIONS (descript
     `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
     `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) PARTITION BY `partition_date` CLUSTER BY `id` OPTIONS (description='One row per call; tags, employees and other lists are in child tables.');
 
-CREATE TABLE `project`.`comagic`.`employees__allowed_in_call_types` ( `value` STRING OPTIONS (description='Call type.'),
-    `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
-    `_dlt_list_idx` INT64 NOT NULL OPTIONS (description='Position in the list, from 0.'),
-    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row.')) CLUSTER BY `_dlt_parent_id` OPTIONS (description='Allowed types of incoming calls.');
-
 CREATE TABLE `project`.`comagic`.`employees__groups` ( `group_id` INT64 OPTIONS (description='Employee group id; references `group_employees.id`.'),
     `group_name` STRING OPTIONS (description='Group name.'),
     `_dlt_parent_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
@@ -114,9 +109,7 @@ CREATE TABLE `project`.`comagic`.`employees` ( `id` INT64 NOT NULL OPTIONS (desc
     `last_name` STRING OPTIONS (description='Last name.'),
     `patronymic` STRING OPTIONS (description='Patronymic.'),
     `full_name` STRING OPTIONS (description='Full name.'),
-    `status` STRING OPTIONS (description='Current status (code).'),
     `status_id` INT64 OPTIONS (description='Current status id; references `statuses.id`.'),
-    `calls_available` BOOL OPTIONS (description='True if the employee can take calls.'),
     `email` STRING OPTIONS (description='Email address.'),
     `call_recording` STRING OPTIONS (description='Which calls are recorded.'),
     `schedule_id` INT64 OPTIONS (description='Schedule id; references `schedules.id`.'),

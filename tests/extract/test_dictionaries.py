@@ -20,6 +20,7 @@ from tests.support.accounts import (
     access_to,
     expected_calls,
     recent_account,
+    requested,
     resource_options,
 )
 from tests.support.processes import Command, Serve
@@ -74,7 +75,7 @@ def test_all_dictionaries_are_loaded_typed_and_join_with_calls(
 def check_columns(warehouse: Warehouse) -> None:
     for name in NAMES:
         dictionary = dictionaries()[name]
-        fields = flatten([*dictionary.fields.values(), *dictionary.computed.values()])
+        fields = flatten([*requested(dictionary), *dictionary.computed.values()])
         declared = [field for field in fields if field.type != LIST]
         assert warehouse.columns(name) == {field.name: DUCKDB_TYPES[field.type] for field in declared}, name
 

@@ -16,7 +16,15 @@ from comagic.extract.schema import flatten
 from comagic.extract.windows import plan_windows
 from comagic.sandbox import Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
-from tests.support.accounts import TODAY, access_to, days_ago, expected_rows, recent_account, resource_options
+from tests.support.accounts import (
+    TODAY,
+    access_to,
+    days_ago,
+    expected_rows,
+    recent_account,
+    requested,
+    resource_options,
+)
 from tests.support.processes import Command, Serve
 from tests.support.sampling import ALL_CASES
 from tests.support.warehouses import DUCKDB_TYPES, Warehouse
@@ -66,7 +74,7 @@ def test_every_report_is_complete_and_typed_and_a_second_load_changes_no_row(
 
 def check_columns(warehouse: Warehouse) -> None:
     for name, report in OTHERS.items():
-        declared = [field for field in flatten(report.fields.values()) if field.type != LIST]
+        declared = [field for field in flatten(requested(report)) if field.type != LIST]
         expected = {field.name: DUCKDB_TYPES[field.type] for field in (*declared, *report.computed.values())}
         assert warehouse.columns(name) == expected, name
 

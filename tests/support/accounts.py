@@ -6,7 +6,7 @@ from typing import Any
 
 import pendulum
 
-from comagic.catalog import BY_DAY, LIST, TIME, Field, Report, reports
+from comagic.catalog import BY_DAY, LIST, TIME, Field, Report, Resource, reports
 from comagic.extract.rows import computed_key
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.own_reports import OWN_MAKERS
@@ -84,6 +84,11 @@ def expected_rows(account: SyntheticAccount, report: Report) -> list[dict[str, A
     else:
         rows = (row for call in calls for row in derived(report, call))
     return sorted(rows, key=lambda row: row[report.primary_key])
+
+
+def requested(resource: Resource) -> list[Field]:
+    """The fields of a resource that are requested of an unknown brand."""
+    return [field for field in resource.fields.values() if not field.retired]
 
 
 def own_rows(account: SyntheticAccount, report: Report) -> Iterator[dict[str, Any]]:
