@@ -152,7 +152,7 @@ resource "google_cloudfunctions2_function" "load" {
   depends_on = [time_sleep.granted, google_compute_router_nat.egress]
 }
 
-# A function cannot change between events and HTTP: it is made again.
+# A function cannot change between events and HTTP: it is made again, and what was granted on it, which goes with it.
 resource "terraform_data" "trigger" {
   count = local.function ? 1 : 0
   input = var.trigger
@@ -165,6 +165,9 @@ resource "google_cloud_run_service_iam_member" "egress" {
   location = var.region
   role     = "roles/run.invoker"
   member   = google_service_account.loader.member
+  lifecycle {
+    replace_triggered_by = [terraform_data.trigger]
+  }
 }
 
 resource "google_cloud_run_service_iam_member" "trigger" {
@@ -173,4 +176,7 @@ resource "google_cloud_run_service_iam_member" "trigger" {
   location = var.region
   role     = "roles/run.invoker"
   member   = google_service_account.trigger[0].member
+  lifecycle {
+    replace_triggered_by = [terraform_data.trigger]
+  }
 }

@@ -190,6 +190,9 @@ def test_ways_replace_each_other_and_nothing_of_the_data_is_made_again(prod: Ter
     state = apply(prod, FUNCTION)
     (function,) = by_type(state, FUNCTION_TYPE)
     assert (function["build_config"][0]["entry_point"], len(function["event_trigger"])) == ("main", 1)
+    replaced = set(re.findall(r"# (\S+) (?:must be|will be) replaced", prod.run("plan", **WAYS["http"]).stdout))
+    grant = "google_cloud_run_service_iam_member.trigger[0]"
+    assert {"google_cloudfunctions2_function.load[0]", grant} <= replaced, "a grant goes with the service it is on"
     state = apply(prod, WAYS["http"])
     (function,) = by_type(state, FUNCTION_TYPE)
     assert (function["build_config"][0]["entry_point"], function["event_trigger"]) == ("main_http", [])
