@@ -130,7 +130,7 @@ resource "google_cloudfunctions2_function" "load" {
     secret_environment_variables {
       key        = local.token
       project_id = var.project
-      secret     = google_secret_manager_secret.token[0].secret_id
+      secret     = local.secret
       version    = "latest"
     }
   }

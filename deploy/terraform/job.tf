@@ -45,7 +45,7 @@ resource "google_cloud_run_v2_job" "history" {
           name = local.token
           value_source {
             secret_key_ref {
-              secret  = google_secret_manager_secret.token[0].secret_id
+              secret  = local.secret
               version = "latest"
             }
           }

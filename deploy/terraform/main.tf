@@ -3,6 +3,7 @@
 locals {
   name       = terraform.workspace == "prod" ? "comagic" : "comagic-${terraform.workspace}"
   dataset    = replace(local.name, "-", "_")
+  secret     = "${local.name}-access-token"
   github     = contains(var.ways, "github")
   function   = contains(var.ways, "function")
   job        = contains(var.ways, "job")
@@ -94,19 +95,12 @@ resource "google_bigquery_dataset" "staging" {
   depends_on = [google_project_service.used]
 }
 
-# Only the secret itself: gcloud adds its value, so it is never in Terraform's state.
-resource "google_secret_manager_secret" "token" {
-  count     = local.is_built ? 1 : 0
-  secret_id = "${local.name}-access-token"
-  replication {
-    auto {}
-  }
-  depends_on = [google_project_service.used]
-}
-
+# The secret with CoMagic's key is made by gcloud, with its value: so it is never in Terraform's state, it is there before
+# what refers to it (Cloud Run accepts no secret without a version), and it stays when all of this goes.
 resource "google_secret_manager_secret_iam_member" "loader" {
-  count     = local.is_built ? 1 : 0
-  secret_id = google_secret_manager_secret.token[0].id
-  role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.loader.member
+  count      = local.is_built ? 1 : 0
+  secret_id  = "projects/${var.project}/secrets/${local.secret}"
+  role       = "roles/secretmanager.secretAccessor"
+  member     = google_service_account.loader.member
+  depends_on = [google_project_service.used]
 }

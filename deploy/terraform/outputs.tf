@@ -3,11 +3,6 @@ output "dataset" {
   value       = google_bigquery_dataset.data.dataset_id
 }
 
-output "secret" {
-  description = "Secret for the access token; add its value with gcloud secrets versions add."
-  value       = one(google_secret_manager_secret.token[*].secret_id)
-}
-
 output "function" {
   description = "Name of the function and of its log."
   value       = one(google_cloudfunctions2_function.load[*].name)

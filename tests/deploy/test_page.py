@@ -76,7 +76,7 @@ def test_every_variable_and_secret_of_the_workflow_is_on_the_page_and_the_other_
 
 def test_names_of_secret_topic_function_and_job_are_those_of_terraform() -> None:
     for name in (
-        "secrets versions add comagic-access-token",
+        "secrets create comagic-access-token",
         "topics publish update_calls",
         "jobs execute comagic-history",
     ):

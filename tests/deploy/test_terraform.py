@@ -174,7 +174,7 @@ def test_each_way_is_applied_with_the_services_it_needs(prod: Terraform, way: st
     has_function, has_job = (bool(by_type(state, kind)) for kind in (FUNCTION_TYPE, JOB_TYPE))
     assert has_function == (way in ("function", "http", "everything"))
     assert has_job == (way == "everything"), "the job needs an image"
-    assert bool(by_type(state, "google_secret_manager_secret")) == (way not in ("none", "github"))
+    assert bool(by_type(state, "google_secret_manager_secret_iam_member")) == (way not in ("none", "github"))
     assert ("output.github" in state) == (way in ("github", "everything"))
     assert ("output.image" in state) == (way in ("job", "everything"))
 
@@ -304,8 +304,7 @@ def test_each_account_has_only_the_roles_it_needs_and_nothing_is_public() -> Non
 
 
 def test_the_value_of_the_secret_is_not_in_terraform() -> None:
-    assert "google_secret_manager_secret.token" in RESOURCES
-    assert not [name for name in RESOURCES if "secret_version" in name]
+    assert not [name for name in RESOURCES if "secret" in name and "_iam_" not in name]
     (secret,) = service_config()["secret_environment_variables"]
     assert secret["key"] == "${local.token}"
     assert 'token = "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"' in (FOLDER / "main.tf").read_text("utf-8")

@@ -9,7 +9,7 @@ from comagic import KeyCredentials, comagic_source
 from comagic.catalog import LIST, resources
 from comagic.load.destinations import choose_destination
 from comagic.sandbox.switches import KEY
-from tests.support.accounts import TODAY, recent_account
+from tests.support.accounts import TODAY, days_ago, recent_account
 from tests.support.pages import code_blocks, read_page
 from tests.support.processes import Serve
 from tests.support.sampling import sample
@@ -35,7 +35,9 @@ def test_resources_load_and_queries_return_the_same_in_duckdb_and_bigquery(
     names = {*QUERIED, *sample(resources(), 10)}
     for name, value in {**warehouse_in_bigquery.environment, "LOAD__WORKERS": "1"}.items():
         monkeypatch.setenv(name, value)
-    base_url = serve(recent_account(2)).base_url
+    account = recent_account(8)  # enough for a row of each report in six days
+    account.upload(days_ago(2))
+    base_url = serve(account).base_url
     for destination in ("duckdb", "bigquery"):
         pipeline = dlt.pipeline(
             f"comagic_{destination}",

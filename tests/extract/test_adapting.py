@@ -29,6 +29,12 @@ def a_field_to_do_without(resource: Resource) -> str:
     return selected[-1]
 
 
+def count(warehouse: Warehouse, table: str) -> int:
+    """Rows of a table; 0 if nothing was ever loaded into it."""
+    exists = warehouse.query(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{table}'") == [(1,)]
+    return int(warehouse.query(f"SELECT count(*) FROM {table}")[0][0]) if exists else 0
+
+
 @pytest.mark.parametrize("name", sample([name for name in ALL if len(resources()[name].fields) > 1], 3))
 def test_field_that_the_api_does_not_accept_is_left_out_once_and_reported(
     serve: Serve, command: Command, place: Path, name: str

@@ -97,7 +97,7 @@ def test_resources_of_the_demo_are_loaded_and_join(
     with duckdb.connect(str(place / "comagic_demo.duckdb"), read_only=True) as connection:
         connection.execute("SET search_path = 'comagic'")
         tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        assert set(names) <= tables
+        assert set(names) - {"uploaded_calls"} <= tables, "nothing was uploaded into the demo's account"
         for query in (
             "SELECT call_session_id FROM call_legs WHERE call_session_id NOT IN (SELECT id FROM calls)",
             "SELECT leg_id FROM financial_call_legs WHERE leg_id NOT IN (SELECT id FROM call_legs)",
