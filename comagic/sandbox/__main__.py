@@ -14,6 +14,8 @@ from .account import SyntheticAccount
 from .server import SandboxServer
 from .switches import KEY, LOGIN, PASSWORD, Switches
 
+BRANDS = ("comagic", "callgear", "novofon")
+"""Manuals, as the catalog names them."""
 DATE = click.DateTime(["%Y-%m-%d"])
 
 
@@ -41,6 +43,7 @@ def _parse_switches(pairs: tuple[str, ...]) -> Switches:
 @click.option("--first-day", type=DATE, default="2024-01-01", show_default=True, help="Date of the first calls.")
 @click.option("--last-day", type=DATE, help="Date of the last calls; default: today.")
 @click.option("--calls-per-day", type=float, default=150, show_default=True, help="Calls on an average working day.")
+@click.option("--brand", type=click.Choice(BRANDS), help="Whose manual is followed; default: all that is documented.")
 @click.option(
     "--switch",
     "pairs",
@@ -55,6 +58,7 @@ def main(
     first_day: datetime,
     last_day: datetime | None,
     calls_per_day: float,
+    brand: str | None,
     pairs: tuple[str, ...],
 ) -> None:
     """Serve a synthetic account over the Data API v2.0 on this machine until interrupted.
@@ -70,7 +74,9 @@ def main(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with SandboxServer(account, _parse_switches(pairs), port) as sandbox:
+    switches = _parse_switches(pairs)
+    switches.brand = brand or switches.brand
+    with SandboxServer(account, switches, port) as sandbox:
         credentials = {"base_url": sandbox.base_url, "access_token": KEY, "login": LOGIN, "password": PASSWORD}
         sys.stdout.write(orjson.dumps(credentials).decode() + "\n")
         sys.stdout.flush()

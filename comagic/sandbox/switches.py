@@ -37,7 +37,7 @@ class Switches:
 
     Attributes:
         bounds: which of `date_from` and `date_till` are in the period: `[]`, `[)`, `(]` or `()`.
-        shuffled: without `sort`, rows come in random order.
+        shuffled: without `sort`, rows come in another order on each page, since none is documented.
         total_extra: added to `total_items` of every report and dictionary.
         undocumented: keys with their values that every row has although no manual lists them.
         values: JSON values that fields of every row have instead of their own, by method: another type than documented.
@@ -61,7 +61,7 @@ class Switches:
     """
 
     bounds: str = "[]"
-    shuffled: bool = True
+    shuffled: bool = False
     total_extra: int = 0
     undocumented: dict[str, Any] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -108,7 +108,7 @@ def test_bounds_switch_includes_or_excludes_the_edges_of_the_period(serve: Serve
 
 
 def test_rows_are_sorted_only_on_request(serve: Serve) -> None:
-    sandbox = serve(march())
+    sandbox = serve(march(), Switches(shuffled=True))
     times = [row["start_time"] for row in request(sandbox, **DAY)["result"]["data"]]
     assert times != sorted(times)
     times = [row["start_time"] for row in request(sandbox, **DAY, sort=[{"field": "start_time"}])["result"]["data"]]
