@@ -319,10 +319,12 @@ class RequestError(ApiError):
         where = str(self.details.get("field") or "")
         if self.mnemonic != "unexpected_parameters" or re.match(r"(params\.)?(sort|filter)\b", where):
             return []
-        words = set(
-            re.findall(r"\w+", f"{where} {self.details.get('value')} {self.details.get('params')} {self.message}")
-        )
-        return sorted(words & set(fields))
+        # the first of these that names one; of the message only what it quotes, since "name" or "type" is a word, too
+        quoted = " ".join(re.findall(r"[\"'`«](\w+)[\"'`»]", self.message))
+        for place in (self.details.get("value"), where, self.details.get("params"), quoted):
+            if named := set(re.findall(r"\w+", str(place))) & set(fields):
+                return sorted(named)
+        return []
 
     def advice(self) -> str:
         named = {key: self.details[key] for key in ("field", "value") if self.details.get(key) is not None}

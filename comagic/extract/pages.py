@@ -46,9 +46,13 @@ def iterate_pages(client: DataApiClient, resource: Resource, budget: Budget, **p
     """
     offset, repeated = 0, 0
     total: int | None = None
+    is_empty = False
     while True:
         page = client.page(resource.method, offset, most=budget.left, needed=resource.indispensable, **params)
         reached, total = offset + len(page.rows), total if page.total is None else page.total
+        if total is None and not page.rows and not is_empty:
+            is_empty = True  # nothing says that there are none: ask once more
+            continue
         yield page
         del page  # or two pages would be in memory during the next call
         is_complete = total is not None and reached >= total

@@ -161,3 +161,23 @@ def test_key_that_is_refused_with_the_error_of_a_password_is_about_the_key(serve
     sandbox = serve(switches=Switches(errors={"get.calls_report": "auth_error"}))
     with pytest.raises(TokenInvalidError, match=r"Check sources\.comagic\.credentials\.access_token"):
         request_page(client_with_key(sandbox))
+
+
+@pytest.mark.parametrize(
+    ("message", "data", "named"),
+    [
+        ("Unexpected parameters", {"field": "fields", "value": "status"}, ["status"]),
+        ("Unexpected parameters", {"field": "fields", "value": ["status", "type"]}, ["status", "type"]),
+        ("Unexpected parameters", {"field": "fields.status"}, ["status"]),
+        ("Unexpected parameters", {"field": "fields[2]", "params": {"names": ["status"]}}, ["status"]),
+        ('The parameter name "status" is not expected', {"field": None}, ["status"]),
+        ("The parameter name is not expected", {"field": "fields", "value": "other"}, []),
+        ("Unexpected parameters", {"field": "sort", "value": "status"}, []),
+        ("Unexpected parameters", {"field": "filter", "value": "status"}, []),
+        ("Unexpected parameters", {"field": "limit", "value": 3}, []),
+    ],
+)
+def test_fields_that_an_error_names_are_found(message: str, data: dict[str, Any], named: list[str]) -> None:
+    error = api_error("x", {"message": message, "data": {"mnemonic": "unexpected_parameters", **data}})
+    assert isinstance(error, RequestError)
+    assert error.names_fields({"name", "status", "type"}) == named
