@@ -48,6 +48,7 @@ REJECTED_STATUSES = (400, 401, 403, 404)
 REJECTED_STATES = ("28", "3D", "3F", "42")
 """Classes of SQLSTATE, PostgreSQL's documentation, appendix A: authorization, catalog and schema names, access."""
 
+REJECTED = "The destination rejected the load: "
 CLIENT_EXCEPTION = "client_exception"
 """Where dlt's error about a load job keeps what the destination raised; its own message has the traceback as text."""
 
@@ -62,7 +63,10 @@ def explain(error: BaseException) -> str:
 
 def _explain(error: BaseException) -> str:
     chain = [cause for cause in causes(error) if not hasattr(cause, CLIENT_EXCEPTION)]
+    rows = next((_rows_of(cause) for cause in causes(error) if hasattr(cause, CLIENT_EXCEPTION)), "")
     for cause in chain:
+        if rows and (_is_google(cause) or isinstance(cause, DestinationException)):
+            return _with_advice(f"{REJECTED}{rows}{_brief(cause)}")
         for kind, message in MESSAGES:
             if isinstance(cause, kind):
                 return message(cause)
@@ -73,6 +77,11 @@ def _explain(error: BaseException) -> str:
         unreachable = f" {UNREACHABLE}" if isinstance(chain[-1], ConnectionError) else ""
         return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}{unreachable}"
     return ""
+
+
+def _rows_of(error: BaseException) -> str:
+    """Which rows a load job was about: its id begins with the table."""
+    return f"the rows of {str(getattr(error, 'job_id', '')).partition('.')[0]}: "
 
 
 def exit_code(error: BaseException) -> int:
@@ -248,7 +257,7 @@ MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
     ),
     (MissingDependencyException, lambda error: f"A package is missing. {_brief(error)}"),
     (NormalizeJobFailed, _brief),
-    (DestinationException, lambda error: _with_advice(f"The destination rejected the load: {_brief(error)}")),
+    (DestinationException, lambda error: _with_advice(f"{REJECTED}{_brief(error)}")),
     (ConfigurationException, lambda error: f"The configuration is wrong: {_brief(error)}"),
 )
 """Messages by kind of error, the first that matches."""
