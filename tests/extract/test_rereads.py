@@ -14,9 +14,9 @@ from tests.support.warehouses import Warehouse
 NAMES = resource_options("calls", "uploaded_calls")
 
 
-def now() -> datetime:
-    """The present local time of the account."""
-    return pendulum.now(SyntheticAccount().timezone).naive()
+def just_now() -> datetime:
+    """A minute ago in the account's local time: a load reads up to, not including, the second in which it begins."""
+    return pendulum.now(SyntheticAccount().timezone).naive().replace(microsecond=0) - timedelta(minutes=1)
 
 
 def old_account() -> SyntheticAccount:
@@ -35,7 +35,7 @@ def test_days_of_uploads_beyond_the_lookback_are_read_once_more_and_no_others(
     assert command("load", *NAMES, **environment).code == 0
     usual = sandbox.calls["get.calls_report"] - before
     for days in (80, 79, 40, 3):
-        account.upload(days_ago(days) + timedelta(hours=12), uploaded_at=now())
+        account.upload(days_ago(days) + timedelta(hours=12), uploaded_at=just_now())
     before = sandbox.calls["get.calls_report"]
     outcome = command("load", *NAMES, **environment)
     assert outcome.code == 0, outcome.err
@@ -55,7 +55,7 @@ def test_days_are_kept_until_they_were_read(serve: Serve, command: Command, plac
     sandbox = serve(account)
     environment = access_to(sandbox, SOURCES__COMAGIC__START_DATE=str(days_ago(95).date()))
     assert command("load", *NAMES, **environment).code == 0
-    account.upload(days_ago(60), uploaded_at=now())
+    account.upload(days_ago(60), uploaded_at=just_now())
     sandbox.switches.errors = {"get.calls_report": "forbidden"}
     assert command("load", *NAMES, **environment).code == 1
     sandbox.switches.errors = {}
@@ -73,6 +73,6 @@ def test_setting_switches_it_off(serve: Serve, command: Command, place: Path) ->
         SOURCES__COMAGIC__REREAD_UPLOADED_DAYS="false",
     )
     assert command("load", *NAMES, **environment).code == 0
-    uploaded = account.upload(days_ago(60), uploaded_at=now())
+    uploaded = account.upload(days_ago(60), uploaded_at=just_now())
     assert command("load", *NAMES, **environment).code == 0
     assert uploaded not in Warehouse(place).calls()
