@@ -337,6 +337,9 @@ class RequestError(ApiError):
         return f"The API does not accept the request{which}: check sources.comagic.fields and .user_id."
 
 
+UNAVAILABLE = (ForbiddenError, ComponentError)
+"""Errors about one resource that the account lacks the permission or component for; others can be read."""
+
 CONCERNS_ALL = (
     DeadlineError,
     ConfigurationError,

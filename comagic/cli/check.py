@@ -9,7 +9,7 @@ import pendulum
 from ..api.client import DataApiClient
 from ..api.responses import Account, Page
 from ..catalog import BY_DAY, Report, Resource
-from ..exceptions import ComagicError, ComponentError, ForbiddenError
+from ..exceptions import UNAVAILABLE, ComagicError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.reader import ACCOUNT_METHOD, parameter_sets, period_params
 from ..extract.windows import Window, day_start, to_local
@@ -60,7 +60,7 @@ def _check_account(context: Context, chosen: Sequence[Resource]) -> Iterator[Fin
     for resource in chosen:
         try:
             yield Finding(context.name(resource), _check_resource(context, resource))
-        except (ForbiddenError, ComponentError) as error:
+        except UNAVAILABLE as error:
             is_optional = resource.name in context.optional_resources()
             yield Finding(context.name(resource), str(error), is_problem=not is_optional)
         except ComagicError as error:

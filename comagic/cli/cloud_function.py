@@ -141,7 +141,7 @@ def history_advice(load: Load) -> str:
     command = os.environ.get(HISTORY_COMMAND) or "deploy/README.md, Cloud Run job"
     return (
         f"{last.resource} has come to {last.position:%Y-%m-%d} of {last.end:%Y-%m-%d}; at this pace the rest takes "
-        f"about {runs} runs. Start the history job once, it loads the rest without this time limit: {command}"
+        f"about {runs} runs. Start the history job once; it loads the rest without this time limit: {command}"
     )
 
 

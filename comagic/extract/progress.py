@@ -7,7 +7,7 @@ from datetime import datetime
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 
-from ..exceptions import CONCERNS_ALL, ComagicError, ComponentError, ForbiddenError, UnreachableError
+from ..exceptions import CONCERNS_ALL, UNAVAILABLE, ComagicError, UnreachableError
 from .reader import DictionaryResult, WindowResult
 from .rows import RejectedRow
 from .transform import MAX_PROBLEMS, Misfits
@@ -61,7 +61,7 @@ class Sync:
     @property
     def is_unavailable(self) -> bool:
         """True if the account lacks the permission or component for the resource; others can be read."""
-        return isinstance(self.error, (ForbiddenError, ComponentError))
+        return isinstance(self.error, UNAVAILABLE)
 
     @property
     def stops_alone(self) -> bool:

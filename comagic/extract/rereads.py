@@ -24,7 +24,9 @@ OVERLAP = timedelta(days=1)
 """A row is looked at once more on the next day: it can be there before what it tells of."""
 
 
-def note_days(report: Report, rows: Iterable[Row], context: Context, reached: datetime | None, now: datetime) -> None:
+def note_days(
+    report: Report, rows: Iterable[Row], context: Context, reached: datetime | None, present: datetime
+) -> None:
     """Notes the days that new rows of a report tell of.
 
     Args:
@@ -32,11 +34,12 @@ def note_days(report: Report, rows: Iterable[Row], context: Context, reached: da
         rows: its rows.
         context: what it is read with.
         reached: the instant up to which earlier runs have come; None if there were none.
-        now: the present local time.
+        present: the present instant.
     """
     if not report.rereads or not context.settings.reread_uploaded_days or reached is None:
         return
-    zone, before = context.zone(), (now - timedelta(days=context.settings.lookback_days)).date()
+    zone = context.zone()
+    before = (to_local(present, zone) - timedelta(days=context.settings.lookback_days)).date()
     new = [row for row in rows if row[report.cursor] > reached - OVERLAP]
     for name, field in report.rereads.items():
         days = {day for row in new if (day := _local_day(row.get(field), zone)) and day < before}
@@ -61,16 +64,12 @@ def reread_contexts(report: Report, context: Context, state: Mapping[str, Any]) 
 
 
 def forget_days(report: Report, context: Context) -> None:
-    """Takes the days of a context for read."""
+    """Notes that the days of a context of `reread_contexts` were read."""
     if context.part and context.since and context.until:
         noted = dlt.current.source_state().setdefault(KEY, {})
-        target, first, end = context_name(report, context), context.since.date(), context.until.date()
+        target = replace(context, part="").name(report)
+        first, end = context.since.date(), context.until.date()
         noted[target] = [day for day in noted.get(target, ()) if not str(first) <= day < str(end)]
-
-
-def context_name(report: Report, context: Context) -> str:
-    """Name of the report's own dlt resource."""
-    return replace(context, part="").name(report)
 
 
 def _local_day(value: Any, zone: tzinfo) -> date | None:

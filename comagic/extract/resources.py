@@ -224,7 +224,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             rows = transformer.transform(part)
             manifest.add_rows(len(rows))
             manifest.add_days({row[PARTITION_DATE] for row in rows})
-            note_days(report, rows, context, period.reached, to_local(present, zone))
+            note_days(report, rows, context, period.reached, present)
             yield rows
             del rows
             _check_disposition(report)
