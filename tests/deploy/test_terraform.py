@@ -20,6 +20,7 @@ from comagic.cli.cloud_function import EVENT_MINUTES, HISTORY_COMMAND
 from comagic.sandbox import SyntheticAccount
 from comagic.settings import KNOWN, KNOWN_CREDENTIALS
 from tests.support.processes import ROOT
+from tests.support.provider_schemas import used_types
 from tests.support.terraform import FOLDER, NUMBER, PROGRAM, Terraform, read_schemas, terraform
 
 needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="terraform is not installed")
@@ -369,6 +370,12 @@ def test_providers_are_bound_to_the_versions_whose_schemas_were_published() -> N
         least, below = re.findall(r"[\d.]+", required[name]["version"])
         assert tuple(map(int, least.split("."))) <= tuple(map(int, version.split(".")))
         assert int(below.split(".")[0]) == int(version.split(".")[0]) + 1
+
+
+def test_schemas_are_those_of_what_is_used() -> None:
+    schemas = read_schemas()
+    kept = {name: {*one["resources"], *(f"data.{kind}" for kind in one["data"])} for name, one in schemas.items()}
+    assert kept == used_types()
 
 
 def test_uploaded_source_and_image_contain_no_secrets_and_no_data(tmp_path: Path) -> None:
