@@ -114,6 +114,20 @@ class Settings(_Checked):
         True,
         "Read the days again into which calls were uploaded, beyond the lookback; with the resource uploaded_calls",
     )
+    transcript_requests: int = _setting(
+        200,
+        "Calls that a run asks about for call_phrases, a request each, a twentieth of the day's quota at most",
+        whole_number(1, 100_000),
+    )
+    transcript_days: int = _setting(
+        14, "Days back from the present in which call_phrases looks for calls, the newest first", whole_number(1, 3650)
+    )
+    transcript_min_seconds: int = _setting(
+        30, "Talk time from which call_phrases asks about a call", whole_number(0, 86_400)
+    )
+    transcript_retry_days: int = _setting(
+        3, "Days after which call_phrases asks again about a call that had no text", whole_number(0, 3650)
+    )
     lookback_days: int = _setting(
         14,
         "Whole days before the last run that each run reads again, 1 to 3650: tags, sales and ratings change after a "

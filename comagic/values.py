@@ -116,6 +116,8 @@ def parse_time_zone(name: str, value: str) -> tzinfo:
 def resolve_resources(name: str, names: Iterable[str]) -> list[str]:
     """Names of resources, each once, with the groups `reports`, `dictionaries` and `all` expanded.
 
+    What has to be asked for by name (`Report.is_opt_in`) is in no group.
+
     Args:
         name: the setting or option to name in an error.
         names: the names.
@@ -123,7 +125,10 @@ def resolve_resources(name: str, names: Iterable[str]) -> list[str]:
     Raises:
         ConfigurationError: a name is neither a resource nor a group.
     """
-    groups = {"reports": reports(), "dictionaries": dictionaries(), "all": resources()}
+    groups = {
+        group: [one.name for one in members.values() if not one.is_opt_in]
+        for group, members in (("reports", reports()), ("dictionaries", dictionaries()), ("all", resources()))
+    }
     found: list[str] = []
     for wanted in names:
         if wanted not in resources() and wanted not in groups:

@@ -46,6 +46,7 @@ from .responses import (
     decode,
     parse_account,
     parse_limits,
+    parse_object,
     parse_page,
     parse_result,
     parse_token,
@@ -191,6 +192,21 @@ class DataApiClient:
                 left_out += refused
                 continue
             return replace(page, share=self._share)
+
+    def object_rows(self, method: str, rows_in: str, fields: Collection[str], **params: Any) -> Page:
+        """Calls a method that returns an object with a list of rows, all of them at once.
+
+        Args:
+            method: for example `getobj.goals_tree`.
+            rows_in: name of the list.
+            fields: fields of the rows, of which the object may have some.
+            **params: parameters of the method.
+
+        Raises:
+            ApiError, BadResponseError, UnreachableError, TooLargeError, DeadlineError: see `page`.
+        """
+        page = self._call(method, params, partial(parse_object, rows_in=rows_in, fields=fields))
+        return replace(page, share=self._share)
 
     def _call(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float = 1.0) -> Parsed:
         """Calls a method and returns its parsed result; waits for the minute's quota if need be."""

@@ -6,7 +6,7 @@ Shapes: the vendor's manual of the Data API v2.0.
 
 import json as standard_json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,6 +220,31 @@ def parse_page(method: str, result: Result, limit: int) -> Page:
     if total is not None and (type(total) is not int or not 0 <= total <= MAX_TOTAL):
         raise BadResponseError(f"{method}: the response has no row count (metadata.total_items).")
     return Page(rows, total)
+
+
+def parse_object(method: str, result: Result, rows_in: str, fields: Collection[str]) -> Page:
+    """Returns the rows in a list of the object that a method returns; nothing at all is no rows.
+
+    Args:
+        method: the API's method, for messages.
+        result: the result.
+        rows_in: name of the list.
+        fields: fields of the rows; those that the object has beside the list are added to each row.
+
+    Raises:
+        BadResponseError: there is neither an object nor a list of rows.
+    """
+    whole = result["data"]
+    if isinstance(whole, list) and len(whole) == 1 and isinstance(whole[0], dict) and rows_in in whole[0]:
+        whole = whole[0]
+    rows = whole.get(rows_in) if isinstance(whole, dict) else whole
+    if isinstance(rows, dict) and rows:
+        rows = [rows]
+    if not isinstance(rows or [], list) or not all(isinstance(row, dict) for row in rows or []):
+        raise BadResponseError(f"{method}: the response's data has no list of rows ({rows_in}).")
+    shared = {name: whole[name] for name in fields if name in whole} if isinstance(whole, dict) else {}
+    found = [{**shared, **row} for row in rows or []]
+    return Page(found, len(found))
 
 
 def parse_account(method: str, result: Result) -> Account:

@@ -28,7 +28,7 @@ TIME = "timestamp"
 DAY = "date"
 """Type of the API's dates, which are dates in the account's time zone."""
 
-BY_DATES, BY_FILTER, BY_DAY = "dates", "filter", "day"
+BY_DATES, BY_FILTER, BY_DAY, BY_PARENT = "dates", "filter", "day", "parent"
 """Ways to request a report's period; see `Report.period`."""
 
 PARTITION_DATE = "partition_date"
@@ -91,6 +91,23 @@ ROW_HASH_FIELD = Field(
 
 
 @dataclass(frozen=True)
+class Parents:
+    """The rows of which each is the subject of a request.
+
+    Attributes:
+        report: the report whose rows they are.
+        parameter: parameter that takes the key of such a row; rows of the response carry it.
+        has: list that such a row must have something in.
+        duration: field of such a row that must reach the setting `transcript_min_seconds`.
+    """
+
+    report: str
+    parameter: str
+    has: str
+    duration: str
+
+
+@dataclass(frozen=True)
 class Report:
     """A report of the API: many rows, selected by a time period.
 
@@ -106,7 +123,11 @@ class Report:
         key_of: fields from which a computed key is built.
         merge_key: fields that identify a group of rows to replace as a whole, for rows whose key can change.
         period: how a period is requested: `dates` (parameters date_from and date_till), `filter` (a filter on the
-            cursor) or `day` (a request for each day, whose rows do not say which it is: the cursor is added to them).
+            cursor), `day` (a request for each day, whose rows do not say which it is: the cursor is added to them) or
+            `parent` (a request for each row of another report, whose time is added).
+        parents: with `parent`, those rows.
+        rows_in: list that has the rows, where the method returns an object; it has no pages, and no choice of fields.
+        is_opt_in: loaded only if it is named, not as one of a group.
         for_each: required request parameter mapped to the dictionary that supplies its ids, one per request.
         rereads: reports of which rows of this one tell that days have changed, each with the field that has the time.
         component: paid component that the method needs; the account may do without the report.
@@ -125,6 +146,9 @@ class Report:
     key_of: Sequence[str] = ()
     merge_key: Sequence[str] = ()
     period: str = BY_DATES
+    parents: Parents | None = None
+    rows_in: str = ""
+    is_opt_in: bool = False
     for_each: Mapping[str, str] = field(default_factory=dict)
     rereads: Mapping[str, str] = field(default_factory=dict)
     component: str = ""
@@ -164,6 +188,7 @@ class Dictionary:
         fields: all documented fields, by name.
         computed: columns that the source computes from other fields: the key, if no field is one.
         key_of: fields from which a computed key is built; entries are sorted by the first that the API can sort by.
+        rows_in: list that has the entries, where the method returns an object; it has no pages, no choice of fields.
         is_agency_level: the entries belong to an agency, not to one of its clients.
         component: paid component that the method needs; the account may do without the dictionary.
         not_in: brands whose manual does not have the method.
@@ -177,10 +202,12 @@ class Dictionary:
     fields: Mapping[str, Field]
     computed: Mapping[str, Field] = field(default_factory=dict)
     key_of: Sequence[str] = ()
+    rows_in: str = ""
     is_agency_level: bool = False
     component: str = ""
     not_in: Sequence[str] = ()
     cursor: ClassVar[None] = None
+    is_opt_in: ClassVar[bool] = False
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -201,6 +228,8 @@ def read_report(file: Path) -> Report:
     declared = _read_yaml(file)
     for part in ("fields", "computed"):
         declared[part] = _parse_fields(declared[part], _call_fields())
+    if "parents" in declared:
+        declared["parents"] = Parents(**declared["parents"])
     if not declared.get("merge_key"):
         declared["computed"][ROW_HASH] = ROW_HASH_FIELD
     return Report(**declared)

@@ -8,9 +8,10 @@ import pendulum
 
 from ..api.client import DataApiClient
 from ..api.responses import Account, Page
-from ..catalog import BY_DAY, Report, Resource
+from ..catalog import BY_DAY, Parents, Report, Resource
 from ..exceptions import UNAVAILABLE, ComagicError
 from ..extract.context import Context, list_clients, resources_for_client
+from ..extract.parents import ParentsReader, parents_window
 from ..extract.reader import ACCOUNT_METHOD, parameter_sets, period_params
 from ..extract.windows import Window, day_start, to_local
 from ..redaction import printable
@@ -74,6 +75,9 @@ def _check_resource(context: Context, resource: Resource) -> str:
     if resource.method == ACCOUNT_METHOD:
         return "1 entry"
     fields, parameters = context.selected_fields(resource), context.parameters(resource)
+    if resource.rows_in:
+        page = context.client.object_rows(resource.method, resource.rows_in, fields, **parameters)
+        return f"{_count(page)} entries"
     page = context.client.page(
         resource.method, offset=0, limit=1, needed=resource.indispensable, fields=fields, **parameters
     )
@@ -81,6 +85,8 @@ def _check_resource(context: Context, resource: Resource) -> str:
 
 
 def _check_report(context: Context, report: Report) -> str:
+    if report.parents:
+        return _check_parents(context, report, report.parents)
     parameters = parameter_sets(context.client, report, **context.parameters(report))
     if not parameters:
         return f"nothing to load: no {', '.join(report.for_each.values())}"
@@ -99,6 +105,15 @@ def _check_report(context: Context, report: Report) -> str:
     )
     scope = "".join(f" for {name} {printable(str(parameters[0][name]))}" for name in report.for_each)
     return f"{_count(page)} rows{scope} in the last 24 hours{_left_out(context, report)}"
+
+
+def _check_parents(context: Context, report: Report, parents: Parents) -> str:
+    """Asks about the newest row that a load would ask about."""
+    zone = context.zone()
+    now = to_local(pendulum.now("UTC"), zone)
+    reader = ParentsReader(report, parents, context, zone, {})
+    rows = next((part for part in reader.read(parents_window(context, now), now, most=1) if isinstance(part, list)), [])
+    return f"{len(rows)} rows"
 
 
 def _count(page: Page) -> str:

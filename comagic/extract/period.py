@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 
-from ..catalog import BY_DAY, DAY, Report, Resource
+from ..catalog import BY_DAY, BY_PARENT, DAY, Report, Resource
 from ..values import parse_time_zone
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
@@ -85,7 +85,7 @@ def expected_windows(resource: Resource, context: Context, state: Mapping[str, A
         context: what it is read with.
         state: dlt's state of the source.
     """
-    if not isinstance(resource, Report):
+    if not isinstance(resource, Report) or resource.period == BY_PARENT:
         return 1
     name = context.name(resource)
     own = state.get("resources", {}).get(name, {})

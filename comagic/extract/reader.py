@@ -367,7 +367,7 @@ def _read_entries(
     for reading in range(MAX_READINGS):
         pages = PageSequence()
         found, budget = {}, Budget()
-        for page in iterate_pages(client, dictionary, budget, **params):
+        for page in _entry_pages(client, dictionary, budget, params):
             for row in page.rows if parameters else ():
                 row.update(parameters)
             identified = identify(dictionary, page.rows, redact=redact)
@@ -385,6 +385,15 @@ def _read_entries(
         f"{dictionary.method}: {pages.total} entries announced, {len(found)} received, in {MAX_READINGS} readings. "
         "The table is unchanged; run again."
     )
+
+
+def _entry_pages(
+    client: DataApiClient, dictionary: Dictionary, budget: Budget, params: Mapping[str, Any]
+) -> Iterator[Page]:
+    if not dictionary.rows_in:
+        return iterate_pages(client, dictionary, budget, **params)
+    accepted = {name: value for name, value in params.items() if name != "fields"}
+    return iter([client.object_rows(dictionary.method, dictionary.rows_in, dictionary.fields, **accepted)])
 
 
 def _can_sort(dictionary: Dictionary, name: str) -> bool:

@@ -16,7 +16,7 @@ from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
 
 from ..api.client import MAX_QUERY_ROWS
-from ..catalog import BY_DAY, LIST, PARTITION_DATE, Dictionary, Field, Report, Resource
+from ..catalog import BY_DAY, LIST, PARTITION_DATE, Dictionary, Field, Parents, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
 from ..redaction import printable
 from .changed_settings import LoadedWith
@@ -25,6 +25,7 @@ from .context import Context
 from .dictionary import READ_AT_KEY, ReadDictionary, read_whole
 from .load_windows import declare_load_windows, load_window
 from .manifest import MAX_DAYS, Manifest, current_manifest, package_rows
+from .parents import ParentsReader, affordable_requests, parents_window
 from .period import plan_period
 from .progress import Progress
 from .reader import WindowReader, WindowResult, parameter_sets
@@ -47,9 +48,6 @@ from .windows import API_TIME, SECOND, to_local, to_utc
 SOURCE_NAME = "comagic"
 ACCOUNTS_KEY = "accounts"
 """Key in the source's state: whose data the dataset has, by client of an agency."""
-
-QUOTA_PARTS = 20
-"""Into how many parts the day's quota is cut for a report that takes a request a day; one is for it."""
 
 Cursor = dlt.sources.incremental[datetime]
 
@@ -111,9 +109,8 @@ def report_resource(report: Report, context: Context) -> DltResource:
     def news(cursor: Cursor = last_end) -> Iterator[TDataItems]:
         yield from load_report(report, context, cursor)
 
-    resource = dlt.resource(
-        news if context.since is None else period, name=context.name(report), selected=report.name == "calls"
-    )
+    has_cursor = context.since is None and report.parents is None
+    resource = dlt.resource(news if has_cursor else period, name=context.name(report), selected=report.name == "calls")
     declare_load_windows(resource)
     declare_rejected_rows(resource)
     merge_key = [*context.parameters(report), *report.merge_key] if report.merge_key else None
@@ -167,7 +164,10 @@ def load_report(report: Report, context: Context, cursor: Cursor | None) -> Iter
     if limit and package_rows() >= limit:
         return  # other resources have filled the package; the next one begins with this resource
     try:
-        yield from _read_period(report, context, cursor)
+        if report.parents:
+            yield from _read_by_parents(report, report.parents, context)
+        else:
+            yield from _read_period(report, context, cursor)
     except ComagicError as error:
         if context.progress is None:
             raise
@@ -207,7 +207,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     most_rows, redact = settings.load_package_rows or MAX_QUERY_ROWS, transformer.redact_to_json
     reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact)
     windows = period.windows if parameters else []
-    affordable = windows[: _affordable_windows(report, context)]
+    is_bounded = report.period == BY_DAY and context.since is None
+    affordable = windows[: affordable_requests(settings.day_requests, context.client) if is_bounded else None]
     planned = replace(
         context.new_sync(report),
         start=start if windows else end,
@@ -257,13 +258,32 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     progress.pause(name, left=len(windows) - len(affordable))
 
 
-def _affordable_windows(report: Report, context: Context) -> int | None:
-    """How many windows a run may read; None for all. A report that takes a request a day would use up the quota."""
-    if report.period != BY_DAY or context.since is not None:
-        return None
-    limit = context.client.usage.limit("day_limit")
-    most = context.settings.day_requests
-    return most if limit is None else max(1, min(most, limit // QUOTA_PARTS))
+def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iterator[TDataItems]:
+    """Reads what the API has about single rows of another report, as many as the run may ask about."""
+    context.check_brand(report)
+    _check_account(context)
+    zone, progress, name = context.zone(), context.progress or Progress(), context.name(report)
+    now = to_local(pendulum.now("UTC"), zone)
+    window = parents_window(context, now)
+    planned = replace(context.new_sync(report), start=window.start, end=window.end, position=window.start)
+    progress.plan(name, planned)
+    columns = table_columns(dlt.current.source_schema(), report)
+    transformer = context.transformer(report, zone, context.parameters(report), columns)
+    manifest = _open_manifest(report, context)
+    reader = ParentsReader(report, parents, context, zone, dlt.current.resource_state(name))
+    for part in reader.read(window, now):
+        if isinstance(part, WindowResult):
+            misfits = transformer.take_misfits()
+            yield load_window(part, misfits, window.end, context.since is None, zone)
+            progress.finish_window(name, part, misfits)
+            progress.warn(transformer.unknown.warnings())
+            continue
+        rows = transformer.transform(part)
+        manifest.add_rows(len(rows))
+        manifest.add_days({row[PARTITION_DATE] for row in rows})
+        yield rows
+    for message in reader.messages():
+        progress.report(message)
 
 
 def _open_manifest(resource: Resource, context: Context) -> Manifest:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
 from hashlib import blake2b
 from typing import Any
 
@@ -133,8 +133,8 @@ class RowTransformer:
         done = self._flat(row, self._shape)
         if self._resource.cursor:
             moment = done[self._resource.cursor]
-            if self._resource.cursor in self._own:  # added to rows of a requested day
-                moment = done[self._resource.cursor] = date.fromisoformat(moment)
+            if self._resource.cursor in self._own:  # added to rows that do not have it
+                moment = done[self._resource.cursor] = self._converters[self._resource.cursor_field.type](moment)
             done[PARTITION_DATE] = moment.astimezone(self._zone).date() if isinstance(moment, datetime) else moment
         if ROW_HASH in self._resource.computed:
             done[ROW_HASH] = content_hash(done)

@@ -13,7 +13,7 @@ from dlt import Pipeline, Schema
 from dlt.extract import DltSource
 
 from ..api.client import DataApiClient
-from ..catalog import BY_DAY, Dictionary, Report, Resource, resources
+from ..catalog import BY_DAY, BY_PARENT, Dictionary, Report, Resource, resources
 from ..exceptions import CONCERNS_ALL, ComagicError, IncompleteError
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.dictionary import CONTENT_KEY, READ_AT_KEY, ReadDictionary, read_whole
@@ -34,6 +34,9 @@ from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 PIPELINE = "comagic"
 """Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
+
+MANY_REQUESTS = (BY_DAY, BY_PARENT)
+"""Reports that come last, since they take many requests."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -197,7 +200,7 @@ class Load:
 
         chosen = sorted(((context, resource) for context, own in parts for resource in own), key=last_read)
         reports = [(context, one) for context, one in chosen if isinstance(one, Report)]
-        reports.sort(key=lambda one: one[1].period == BY_DAY)  # what takes many requests comes last
+        reports.sort(key=lambda one: MANY_REQUESTS.index(one[1].period) if one[1].period in MANY_REQUESTS else -1)
         dictionaries = [one for one in chosen if isinstance(one[1], Dictionary)]
         if dictionaries and (not reports or last_read(dictionaries[0]) < last_read(reports[0])):
             yield from self._dictionary_source(dictionaries, state)

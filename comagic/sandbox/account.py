@@ -37,6 +37,7 @@ class SyntheticAccount:
 
     Attributes:
         dictionaries: entries by dictionary; tests may change them. `account` is not among them.
+        unrecognized: ids of calls whose recordings were not recognized yet.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SyntheticAccount:
         self._uploads: dict[int, datetime] = {}
         self._uploaded_at: dict[int, datetime] = {}
         self._removed: set[int] = set()
+        self.unrecognized: set[int] = set()
         self._hour_entries = lru_cache(maxsize=5_000)(self._make_entries)
 
     def calls(
@@ -116,6 +118,14 @@ class SyntheticAccount:
         if call["finish_time"] is not None and call["finish_time"] > now.strftime(API_TIME):
             call["finish_time"] = None
         return call
+
+    def find(self, call_id: int) -> Entry | None:
+        """Start and id of a call; None if there is no such call."""
+        hour = self._uploads.get(call_id)
+        if hour is None and FIRST_ID <= call_id < UPLOAD_ID:
+            hour = EPOCH + (call_id - FIRST_ID) // CALLS_PER_HOUR * HOUR
+        entries = self._hour_entries(hour.replace(minute=0, second=0)) if hour else []
+        return next((entry for entry in entries if entry[1] == call_id), None)
 
     def change(self, call_id: int, **changes: Any) -> None:
         """Changes fields of a call: tags, a sale, a rating."""

@@ -30,6 +30,14 @@ def _condition(name: str, value: str) -> Entry:
     return {"filters": [{"field": name, "operator": "=", "value": value}], "condition": "and"}
 
 
+GOAL_GROUPS = (("track_event", "Пользовательская"), ("time_on_page", "Время на странице"))
+
+
+def _goal_names() -> list[Entry]:
+    named = ((6_104, "Заявка на показ", GOAL_GROUPS[0][0]), (11_710, "Три минуты", GOAL_GROUPS[1][0]))
+    return [{"id": key, "name": name, "group_id": group, "sort": key} for key, name, group in named]
+
+
 def _source_channels() -> list[Entry]:
     first_sources = {source[2][2][0]: source[0] for source in reversed(SOURCES)}
     return [
@@ -199,6 +207,8 @@ CALL_TRACKING_MAKERS: Mapping[str, Callable[[], list[Entry]]] = {
     "sources": _sources,
     "ad_engines": lambda: [{"id": "yandex.direct", "name": "Яндекс.Директ"}, {"id": "vk.ads", "name": "VK Реклама"}],
     "communication_sources": _communication_sources,
+    "goal_names": _goal_names,
+    "goal_groups": lambda: [{"id": key, "name": name, "sort": nth} for nth, (key, name) in enumerate(GOAL_GROUPS, 1)],
     "call_tracking_rules": _call_tracking_rules,
     "number_pool_numbers": _number_pool_numbers,
     "auto_call_campaigns": _auto_call_campaigns,

@@ -17,6 +17,7 @@ from ..catalog import BY_FILTER, DAY, Dictionary, Report, Resource, dictionaries
 from .account import SyntheticAccount
 from .errors import CODES, RejectedError
 from .own_reports import OWN_MAKERS
+from .phrases import phrases_of
 from .query import Params, Query, Row, check_names, filtered_period, parse_flag, parse_for_each, parse_period
 from .quota import Quota
 from .reports import has_one_row_per_call, make_rows, select_calls
@@ -50,7 +51,8 @@ class Protocol:
         self.account = account
         self.switches = switches
         self.calls: dict[str, int] = {}
-        self._resources = {resource.method: resource for resource in catalog or resources().values()}
+        self._catalog = list(catalog or resources().values())
+        self._resources = {resource.method: resource for resource in self._catalog}
         self._now = now or (lambda: pendulum.now("UTC"))
         self._clock = clock
         self._lock = Lock()
@@ -95,6 +97,9 @@ class Protocol:
         self._quota.check()
         if method == "get.account":
             rows, total = self._account()
+        elif resource.rows_in:
+            self._quota.charge()
+            return {"data": self._object(resource, params), "metadata": {"limits": self._limits(), "version": None}}
         elif isinstance(resource, Report):
             rows, total = self._report(resource, params)
         else:
@@ -167,6 +172,33 @@ class Protocol:
         check_names(params)
         query = Query.parse(dictionary, params, self._lacking(dictionary))
         return self._page(query, self.account.dictionaries[dictionary.name])
+
+    def _object(self, resource: Resource, params: Params) -> Row:
+        """The object of a method that has no pages."""
+        parents = resource.parents if isinstance(resource, Report) else None
+        for name in params:
+            if name not in ("access_token", "user_id", parents and parents.parameter):
+                raise RejectedError("unexpected_parameters", field=name)
+        if parents:
+            return self._transcript(params, parents.parameter)
+        same = [one for one in self._catalog if one.method == resource.method]
+        return {one.rows_in: self.account.dictionaries[one.name] for one in same if isinstance(one, Dictionary)}
+
+    def _transcript(self, params: Params, name: str) -> Row:
+        call_id = params.get(name)
+        if not isinstance(call_id, int):
+            raise RejectedError("required_parameter_missed" if call_id is None else "data_type_error", field=name)
+        entry = self.account.find(call_id)
+        if entry is None:
+            raise RejectedError("invalid_parameter_value", field=name, value=call_id)
+        call = self.account.call(entry, self.local_time())
+        return {
+            "speech_phrases": [] if call_id in self.account.unrecognized else phrases_of(call),
+            "recognition_worker_type": "VoiceNavigator",
+            "call_records": call["call_records"],
+            "call_start_date_time": call["start_time"],
+            "contact_phone_number": call["contact_phone_number"],
+        }
 
     def _report(self, report: Report, params: Params) -> tuple[list[Row], int]:
         dates = () if report.period == BY_FILTER else ("date_from", "date_till")

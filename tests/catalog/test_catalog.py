@@ -9,12 +9,14 @@ import pytest
 from comagic.catalog import (
     BY_DAY,
     BY_FILTER,
+    BY_PARENT,
     DAY,
     LIST,
     TIME,
     Dictionary,
     Field,
     Report,
+    Resource,
     dictionaries,
     reports,
     resources,
@@ -55,8 +57,17 @@ UNSORTED = {"goals", "offline_messages", "visitor_sessions", "uploaded_calls"}
 every_report = pytest.mark.parametrize("report", reports().values(), ids=lambda report: report.name)
 
 
+def documented(resource: Resource) -> list[dict[str, Any]]:
+    """The documented fields of a resource's rows, which may be in a list of the object that the method returns."""
+    fields = SPECIFICATION[resource.method]["fields"]
+    if not resource.rows_in:
+        return list(fields)
+    rows = next(field for field in fields if field["name"] == resource.rows_in)
+    return [{"default": rows.get("default", False), **child} for child in rows["children"]]
+
+
 def documented_fields(report: Report) -> dict[str, dict[str, Any]]:
-    return {field["name"]: field for field in SPECIFICATION[report.method]["fields"]}
+    return {field["name"]: field for field in documented(report)}
 
 
 @every_report
@@ -71,7 +82,8 @@ def test_report_fields_have_the_documented_types_flags_and_codes(report: Report)
     for name, spec in documented_fields(report).items():
         declared = report.fields[name]
         objects = {"object"} if spec["type"] == "object" else set()
-        assert declared.type in TYPES[spec["type"]] | MONEY_AS_TEXT.get(name, set()) | objects, name
+        other = {OTHER_TYPES.get(report.name, {}).get(name, "")}
+        assert declared.type in TYPES[spec["type"]] | MONEY_AS_TEXT.get(name, set()) | objects | other, name
         flags = (spec.get("sort", False), spec.get("filter", False), spec.get("default", False))
         assert (declared.sort, declared.filter, declared.sent) == flags, name
         if spec["type"] != "boolean":
@@ -94,9 +106,9 @@ def test_report_key_and_cursor_are_columns_and_cursor_is_sortable_as_documented(
     columns = {*(report.selected or report.fields), *report.computed}
     assert set(report.needed) <= columns
     assert (report.primary_key in report.computed) == bool(report.key_of)
-    assert report.cursor_field.sort == (report.name not in UNSORTED and report.period != BY_DAY)
+    assert report.cursor_field.sort == (report.name not in UNSORTED and report.period not in (BY_DAY, BY_PARENT))
     assert report.cursor_field.type in (TIME, DAY)
-    assert (report.period == BY_DAY) == (report.cursor in report.computed)
+    assert (report.period in (BY_DAY, BY_PARENT)) == (report.cursor in report.computed)
 
 
 @every_report
@@ -135,8 +147,13 @@ NESTED_FIELDS = {
 }
 """Fields that the manual lists at the top level although its samples show them inside this object or list."""
 
-OTHER_TYPES = {"call_tracking_rules": {"sources": "list", "redirection_numbers": "text"}}
-"""Fields of another type than the manual says: its sample has a list of objects; a phone number is text."""
+OTHER_TYPES = {
+    "call_tracking_rules": {"sources": "list", "redirection_numbers": "text"},
+    "goal_names": {"id": "text", "group_id": "text"},
+    "goal_groups": {"id": "text", "parent_group_id": "text"},
+    "call_phrases": {"start_time": "text"},
+}
+"""Fields of another type than the manual says: its sample has a list of objects, or a text; a phone number is text."""
 
 UNSORTED_DICTIONARIES = {"lead_funnel_stages"}
 """Dictionaries that the API is not asked to sort, since the manual has two names of the parameter for it."""
@@ -149,7 +166,7 @@ every_dictionary = pytest.mark.parametrize(
 @every_dictionary
 def test_dictionary_has_exactly_the_documented_fields_types_and_flags(dictionary: Dictionary) -> None:
     nested, parent = NESTED_FIELDS.get(dictionary.name, (set(), ""))
-    listed = SPECIFICATION[dictionary.method]["fields"]
+    listed = documented(dictionary)
     specified = {
         field["name"]: field
         for field in reversed(listed)
@@ -228,6 +245,6 @@ def test_report_declares_every_required_request_parameter(report: Report) -> Non
     dates = {"date_from", "date_till"}
     # the manual requires a report_id for uploads in one place, and shows a request without it in another
     required = {param["name"] for param in params if param["required"]} - {"access_token", "report_id"} - dates
-    assert set(report.for_each) == required
-    assert (report.period == BY_FILTER) == (not dates & {param["name"] for param in params})
+    assert set(report.for_each).union([report.parents.parameter] if report.parents else []) == required
+    assert (report.period in (BY_FILTER, BY_PARENT)) == (not dates & {param["name"] for param in params})
     assert set(report.for_each.values()) <= set(dictionaries())

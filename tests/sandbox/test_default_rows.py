@@ -187,7 +187,7 @@ def test_dictionary_with_a_computed_key_has_unique_parts_of_the_key() -> None:
 
 
 def test_every_resource_of_the_catalog_has_rows() -> None:
-    for report in reports().values():
+    for report in (one for one in reports().values() if one.parents is None):
         sites = {"site_id": 11} if report.for_each else {}
         period = {} if report.period == BY_FILTER else DAY
         assert fetch(report, **period, **sites), report.name
