@@ -199,7 +199,7 @@ class DataApiClient:
         Args:
             method: for example `getobj.goals_tree`.
             rows_in: name of the list.
-            fields: fields of the rows, of which the object may have some.
+            fields: fields of the rows; the object may have some of them.
             **params: parameters of the method.
 
         Raises:

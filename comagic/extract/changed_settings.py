@@ -80,8 +80,8 @@ class LoadedWith:
             )
         if removed := sorted(set(known["fields"]) - set(fields)):
             changes.append(
-                f"{self._name}: {', '.join(removed)} {_was(removed)} loaded before; values of rows that are read "
-                f"again, from {reread:%Y-%m-%d} on, become null. To get them back, select the field again and: "
+                f"{self._name}: {', '.join(removed)} {_was(removed)} loaded before, and no more: rows keep the values "
+                f"that they have, new rows have none. To get those, select the field again and: "
                 f"load --since {reread:%Y-%m-%d}."
             )
         return changes

@@ -62,7 +62,7 @@ class ParentsReader:
 
     def __init__(self, report: Report, parents: Parents, context: Context, zone: tzinfo, state: dict[str, Any]) -> None:
         self._report, self._parents, self._context, self._zone = report, parents, context, zone
-        self._of = reports()[parents.report]
+        self._source = reports()[parents.report]
         self._asked: dict[str, dict[str, str]] = state.setdefault(ASKED_KEY, {})
         self._requests = self._refused = 0
         self._is_exhausted = False
@@ -94,10 +94,10 @@ class ParentsReader:
             if self._requests >= budget:
                 self._is_exhausted = True
                 break
-            key = parent[self._of.primary_key]
+            key = parent[self._source.primary_key]
             identified = identify(self._report, self._ask(key, parent), self._zone)
             rows = list({item.key: item.row for item in identified if isinstance(item, IdentifiedRow)}.values())
-            self._asked.setdefault(_day(parent, self._of), {})[str(key)] = "" if rows else str(now.date())
+            self._asked.setdefault(_day(parent, self._source), {})[str(key)] = "" if rows else str(now.date())
             loaded += len(rows)
             if rows:
                 yield rows
@@ -119,7 +119,7 @@ class ParentsReader:
         name = self._context.name(self._report)
         if self._is_exhausted:
             yield (
-                f"{name}: asked about {self._requests:,} {self._of.name}, the newest first; others are left to the "
+                f"{name}: asked about {self._requests:,} {self._source.name}, the newest first; others are left to the "
                 "next runs (sources.comagic.transcript_requests)."
             )
         if self._first_error:
@@ -138,26 +138,25 @@ class ParentsReader:
                 raise
             self._first_error = self._first_error or error
             return []
-        return [{**row, **asked, **parameters, report.cursor: parent[self._of.cursor]} for row in page.rows]
+        return [{**row, **asked, **parameters, report.cursor: parent[self._source.cursor]} for row in page.rows]
 
     def _wanted(self, window: Window, today: date) -> Iterator[Row]:
         """The rows to ask about, the newest first."""
         again = str(today - timedelta(days=self._context.settings.transcript_retry_days))
         for parent in self._newest(window):
-            asked = self._asked.get(_day(parent, self._of), {}).get(str(parent[self._of.primary_key]))
+            asked = self._asked.get(_day(parent, self._source), {}).get(str(parent[self._source.primary_key]))
             if asked is None or "" < asked <= again:
                 yield parent
 
     def _newest(self, window: Window) -> Iterator[Row]:
         """The rows that fit, the newest first."""
-        context, of = self._context, self._of
-        fields = [of.primary_key, of.cursor]
-        fields += [
-            name for name in (self._parents.has, self._parents.duration) if not context.privacy(of).excludes(name)
-        ]
-        reader = WindowReader(context.client, of, fields, self._zone, parameters=[context.parameters(of)])
+        context, source = self._context, self._source
+        excluded = context.privacy(source)
+        wanted = [name for name in (self._parents.has, self._parents.duration) if not excluded.excludes(name)]
+        fields = [source.primary_key, source.cursor, *wanted]
+        reader = WindowReader(context.client, source, fields, self._zone, parameters=[context.parameters(source)])
         days = context.settings.window_days
-        for one in reversed(plan_windows(window.start, window.end, days, of.longest_period_days)):
+        for one in reversed(plan_windows(window.start, window.end, days, source.longest_period_days)):
             rows = [row for part in reader.read([one]) if not isinstance(part, WindowResult) for row in part]
             yield from (row for row in reversed(rows) if self._fits(row))
 
