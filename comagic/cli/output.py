@@ -52,7 +52,7 @@ def print_summary(load: Load) -> None:
     if load.billed_bytes is not None:
         out.print(f"BigQuery bills the run's queries as {load.billed_bytes / 2**30:,.2f} GiB.", highlight=False)
     for column in load.new_columns:
-        out.print("[yellow]New column:[/yellow] ", end="")
+        out.print(f"[yellow]New {'column' if '.' in column else 'table'}:[/yellow] ", end="")
         out.print(
             f"{printable(column)}, which the API sends although it is not documented.", markup=False, highlight=False
         )

@@ -26,17 +26,30 @@ def row_counts(pipeline: Pipeline) -> Counter[str]:
 
 
 def undocumented_columns(info: LoadInfo) -> list[str]:
-    """Columns that a load added and the catalog does not have, as `table.column`: the API sent a new key."""
+    """Columns that a load added and the catalog does not have, as `table.column`: the API sent a new key.
+
+    A child table that the catalog does not have comes alone, without its columns.
+    """
+    updates = [(table, update) for package in info.load_packages for table, update in package.schema_update.items()]
+    new_tables = {table for table, update in updates if _is_stranger(table) and "_dlt_id" in update.get("columns", {})}
     return [
-        f"{table}.{column}"
-        for package in info.load_packages
-        for table, update in package.schema_update.items()
-        for column in update.get("columns", {})
-        if table in _known_columns()
-        and column not in _known_columns()[table]
-        and not column.startswith("_dlt")
-        and not column.endswith(VARIANT_SUFFIX)
+        *sorted(new_tables),
+        *(
+            f"{table}.{column}"
+            for table, update in updates
+            for column in update.get("columns", {})
+            if (table in _known_columns() or _is_stranger(table))
+            and table not in new_tables
+            and column not in _known_columns().get(table, [])
+            and not column.startswith("_dlt")
+            and not column.endswith(VARIANT_SUFFIX)
+        ),
     ]
+
+
+def _is_stranger(table: str) -> bool:
+    """True for a child table of a resource that the catalog does not have."""
+    return table not in _known_columns() and table.partition("__")[0] in resources()
 
 
 def finishing_seconds(pipeline: Pipeline) -> float:

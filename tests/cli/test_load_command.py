@@ -44,13 +44,16 @@ def test_backfill_loads_whole_days(command: Command, serve: Serve, place: Path) 
     assert differences(loaded, expected_calls(account, start, start + timedelta(days=3))) == []
 
 
-def test_summary_warns_of_missing_rows_and_of_a_new_column(command: Command, serve: Serve) -> None:
-    sandbox = serve(recent_account(1), Switches(total_extra=1, undocumented={"hold_duration": 7}))
+def test_summary_warns_of_missing_rows_and_of_a_new_column_or_table(command: Command, serve: Serve) -> None:
+    undocumented = {"hold_duration": 7, "notes": [{"text": "a"}]}
+    sandbox = serve(recent_account(1), Switches(total_extra=1, undocumented=undocumented))
     result = command(**access_to(sandbox))
     assert result.code == 0, result.err
     assert re.search(r"Warning: calls .*: the API announced [1-9]\d* rows and sent \d+\.", result.out), result.out
     assert "Load the period again with --since and --until to see whether that changes." in result.out
     assert "New column: calls.hold_duration, which the API sends although it is not documented." in result.out
+    assert "New table: calls__notes, which the API sends although it is not documented." in result.out
+    assert result.out.count("New ") == 2
 
 
 @pytest.mark.expensive
