@@ -177,6 +177,12 @@ class Settings(_Checked):
         "Several clients of your agency side by side: a list of ids, or `all`; see [Agencies](operations.md#agencies)",
         parse_user_ids,
     )
+    concurrency: int = _setting(
+        4,
+        "Requests in flight at once, 1 to 10, while what was read before is loaded; only as long as a quarter of the "
+        "minute's quota is left. With 1, one request follows another",
+        whole_number(1, 10),
+    )
     load_package_rows: int | None = _setting(
         None,
         "Rows after which a load package is committed, at the next finished window; a window with more is split. 0 for "

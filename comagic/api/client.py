@@ -13,7 +13,7 @@ Shapes of requests and responses: the vendor's manual of the Data API v2.0; `com
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -38,7 +38,8 @@ from ..redaction import remember_secret
 from .brands import BASE_URL, checked_base_url, manual_of
 from .credentials import Credentials, KeyCredentials
 from .deadline import Deadline
-from .rate_limit import RateLimiter, Usage
+from .prefetch import Planned, Prefetcher, Prepared, Sent
+from .rate_limit import LONG_SPANS, RateLimiter, Usage
 from .responses import (
     Account,
     Page,
@@ -51,7 +52,7 @@ from .responses import (
     parse_result,
     parse_token,
 )
-from .transport import Transport
+from .transport import Exchange, Transport
 
 MAX_LIMIT = 10_000
 """Rows of one response, at most (vendor's manual)."""
@@ -60,8 +61,6 @@ MAX_OFFSET = 100_000
 MAX_QUERY_ROWS = MAX_OFFSET + MAX_LIMIT
 """Rows that one query can reach."""
 
-LONG_SPANS = ("day", "hour")
-"""What a quota may be for beside a minute; nobody waits for these."""
 MAX_MINUTE_WAITS = 5
 """How often one call waits for the minute's quota: others may be using it up, but not for ever."""
 
@@ -86,6 +85,7 @@ class DataApiClient:
         deadline: the time limit, and how to wait; by default no limit.
         usage: where calls are counted.
         trusted_hosts: see `checked_base_url`.
+        concurrency: requests in flight at once, at most; see `read_ahead`.
 
     Attributes:
         usage: what was requested so far, and what is left of the quotas.
@@ -105,6 +105,7 @@ class DataApiClient:
         deadline: Deadline | None = None,
         usage: Usage | None = None,
         trusted_hosts: Collection[str] = (),
+        concurrency: int = 1,
     ) -> None:
         self.base_url = checked_base_url(base_url, trusted_hosts)
         self.manual = manual_of(self.base_url)
@@ -129,7 +130,9 @@ class DataApiClient:
         runtime = resolve_configuration(RuntimeConfiguration())
         self._max_pause = float(runtime.request_max_retry_delay)
         self._backoff = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._max_pause)
-        self._transport = Transport(self.base_url, float(runtime.request_timeout))
+        connect = partial(Transport, self.base_url, float(runtime.request_timeout))
+        self._transport = connect()
+        self._ahead = Prefetcher(concurrency, self._limiter.has_room, self._prepare, connect, self.deadline.now)
         self._retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, ComagicError) and error.action is Action.RETRY),
             stop=stop_after_attempt(runtime.request_max_attempts),
@@ -181,9 +184,7 @@ class DataApiClient:
         parse: Parse[Page] = partial(parse_page, limit=limit)
         while True:
             left_out = self.left_out.setdefault(method, [])
-            asked = {**params, "offset": offset, "limit": limit}
-            if "fields" in params:
-                asked["fields"] = [name for name in params["fields"] if name not in left_out]
+            asked = {**self._accepted(method, params), "offset": offset, "limit": limit}
             try:
                 page = self._call(method, asked, parse, most)
             except RequestError as error:
@@ -192,6 +193,27 @@ class DataApiClient:
                 left_out += refused
                 continue
             return replace(page, share=self._share)
+
+    def read_ahead(self, method: str, queries: Iterable[Planned], following: Callable[[int], Iterable[int]]) -> None:
+        """Plans which pages will be asked for next: they are requested while earlier ones are loaded.
+
+        `page` returns them, or raises their errors, as if they had been requested by it. Nothing is requested before
+        its turn unless the limits of the last response leave room, and nothing with `concurrency` 1.
+
+        Args:
+            method: for example `get.calls_report`.
+            queries: queries in the order in which their pages will be asked for.
+            following: offsets of the pages after the first, by the rows of the query; what it names will be asked for.
+        """
+        accepted = (Planned(self._accepted(method, query.params), query.offsets) for query in queries)
+        self._ahead.plan(method, accepted, MAX_LIMIT, following)
+
+    def _accepted(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters without the fields that the API did not accept."""
+        left_out = self.left_out.get(method)
+        if not left_out or "fields" not in params:
+            return dict(params)
+        return {**params, "fields": [name for name in params["fields"] if name not in left_out]}
 
     def object_rows(self, method: str, rows_in: str, fields: Collection[str], **params: Any) -> Page:
         """Calls a method that returns an object with a list of rows, all of them at once.
@@ -220,7 +242,10 @@ class DataApiClient:
         return self._call_in_session(method, params, parse, most)
 
     def _call_in_session(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float) -> Parsed:
-        """Makes the call; if the session has expired, logs in once and makes it again."""
+        """Makes the call; if the session has expired, logs in once and makes it again.
+
+        Nobody else logs in, and what was read ahead with the old session is dropped: so one login serves all.
+        """
         is_new_session = self._token is None
         try:
             return self._exchange(method, {**self._common_params(), **params}, parse, most)
@@ -244,26 +269,59 @@ class DataApiClient:
         return parsed
 
     def _exchange_once(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float) -> Parsed:
-        """Sends one request. Neither body ever reaches a log: the request carries the credentials."""
-        self._limiter.pace()
-        request_id = next(self._ids)
-        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
-        logger.debug(f"Data API call {request_id}: {method}")
-        started = time.perf_counter()
+        """Makes one request, or takes the response of one that was made before its turn.
+
+        Neither body ever reaches a log: the request carries the credentials.
+        """
         try:
-            received = self._transport.post(method, json.dumpb(request), self.deadline.check())
+            exchange, sent = self._receive(method, params)
+            self.usage.note_clock(exchange.headers.get("Date"), sent.received)
+            size = len(exchange.body)
+            response, repairs, self._share = decode(method, exchange.body, most)
+            del exchange
+            self._count(method)
+            self._limiter.note(parse_limits(response), sent.received_at)
+            self.usage.repairs += repairs
+            parsed = parse(method, parse_result(method, response, sent.request_id))
+        except BaseException:
+            self._count(method, self._ahead.drop(method, params))
+            raise
+        self._ahead.finish(method, params, size)
+        return parsed
+
+    def _receive(self, method: str, params: Mapping[str, Any]) -> tuple[Exchange, Sent]:
+        """The response to a request that was made before its turn, or that is made now."""
+        if (sent := self._ahead.find(method, params)) is None:
+            self._limiter.pace(self._ahead.outstanding)
+        seconds, started = self.deadline.check(), time.perf_counter()
+        try:
+            if sent is None:
+                prepared = self._prepared(method, params, seconds)
+                sent = Sent(prepared.request_id)
+                sent.end(self._transport.post(method, prepared.body, prepared.seconds), None, self.deadline.now())
+            return sent.wait(seconds), sent
         except UnreachableError:
             self.deadline.check()
             raise
         finally:
             self.usage.seconds += time.perf_counter() - started
-        self.usage.note_clock(received.headers.get("Date"))
-        response, repairs, self._share = decode(method, received.body, most)
-        del received
-        self.usage.calls[method] = self.usage.calls.get(method, 0) + 1
-        self._limiter.note(parse_limits(response))
-        self.usage.repairs += repairs
-        return parse(method, parse_result(method, response, request_id))
+
+    def _prepare(self, method: str, params: Mapping[str, Any]) -> Prepared | None:
+        """The request of a page that is made before its turn; None if there is no session or no time."""
+        seconds = self.deadline.left
+        if self._token is None or seconds <= 0:
+            return None
+        return self._prepared(method, {**self._common_params(), **params}, seconds)
+
+    def _prepared(self, method: str, params: Mapping[str, Any], seconds: float) -> Prepared:
+        request_id = next(self._ids)
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        logger.debug(f"Data API call {request_id}: {method}")
+        return Prepared(request_id, json.dumpb(request), seconds)
+
+    def _count(self, method: str, requests: int = 1) -> None:
+        if requests:
+            self.usage.calls[method] = self.usage.calls.get(method, 0) + requests
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: exponential backoff, or what the server asked for if that is longer."""

@@ -12,6 +12,8 @@ MINUTE = 60.0
 """Seconds after which the minute's quota has been reset at the latest."""
 MAX_LIMIT = 10**12
 """A larger number of calls or seconds is none."""
+LONG_SPANS = ("day", "hour")
+"""What a quota may be for beside a minute; nobody waits for these."""
 SLOW_SHARE = 0.25
 """Share of the minute's quota from which on requests are spread over the rest of the minute."""
 
@@ -34,12 +36,12 @@ class Usage:
     repairs: int = 0
     clock_difference: float = 0.0
 
-    def note_clock(self, date: str | None) -> None:
-        """Takes the header `Date` of a response."""
+    def note_clock(self, date: str | None, received: datetime | None = None) -> None:
+        """Takes the header `Date` of a response, and when it came; None for now."""
         try:
             server = parsedate_to_datetime(date or "")
             aware = server if server.tzinfo else server.replace(tzinfo=UTC)
-            self.clock_difference = (aware - datetime.now(UTC)).total_seconds()
+            self.clock_difference = (aware - (received or datetime.now(UTC))).total_seconds()
         except (ValueError, OverflowError, TypeError, IndexError):
             return  # the header is damaged
 
@@ -70,13 +72,33 @@ class RateLimiter:
         self._deadline = deadline
         self._limits_at = 0.0
 
-    def note(self, limits: Mapping[str, Any]) -> None:
-        """Takes the limits of a response."""
-        if limits:
-            self._usage.limits, self._limits_at = limits, self._deadline.now()
+    def note(self, limits: Mapping[str, Any], at: float | None = None) -> None:
+        """Takes the limits of a response, and when it came; None for now."""
+        at = self._deadline.now() if at is None else at
+        if limits and at >= self._limits_at:
+            self._usage.limits, self._limits_at = limits, at
 
-    def pace(self) -> None:
+    def has_room(self, outstanding: int) -> bool:
+        """Whether a request can be made at once, before its turn.
+
+        Args:
+            outstanding: requests that were made and are not in the last limits, as far as one knows.
+        """
+        spans = [self._usage.limit(f"{span}_remaining") for span in LONG_SPANS]
+        if any(left is not None and left <= outstanding for left in spans):
+            return False
+        remaining, limit = self._usage.limit("minute_remaining"), self._usage.limit("minute_limit")
+        if remaining is None or limit is None:  # nobody knows
+            return outstanding == 0
+        if self._until_reset() <= 0:
+            remaining = limit
+        return remaining - outstanding > limit * SLOW_SHARE
+
+    def pace(self, outstanding: int = 0) -> None:
         """Waits before a request, if need be.
+
+        Args:
+            outstanding: see `has_room`.
 
         Raises:
             DeadlineError: the wait would exceed the time limit.
@@ -85,6 +107,7 @@ class RateLimiter:
         seconds = self._until_reset()
         if remaining is None or limit is None or seconds <= 0:
             return
+        remaining = max(0, remaining - outstanding)
         if remaining == 0:
             self.wait(seconds + 1)
         elif remaining <= limit * SLOW_SHARE:

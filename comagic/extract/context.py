@@ -35,6 +35,7 @@ class Context:
         user_id: the client of the agency, where several are loaded; its rows carry it.
         progress: the progress to update; without it errors are raised.
         part: what distinguishes a dlt resource from another of the same report, in its name.
+        present: the instant up to which a load reads; None for that of each run.
         package_share: rows after which a report leaves the rest of a load package to others; 0 for all of it.
     """
 
@@ -45,6 +46,7 @@ class Context:
     user_id: int | None = None
     progress: Progress | None = None
     part: str = ""
+    present: datetime | None = None
     package_share: int = 0
 
     def name(self, resource: Resource) -> str:
@@ -183,7 +185,13 @@ def open_client(
     """
     configured = resolve_connection(**connection)
     return DataApiClient(
-        configured.credentials, configured.base_url, settings.user_id, deadline, usage, settings.trusted_hosts
+        configured.credentials,
+        configured.base_url,
+        settings.user_id,
+        deadline,
+        usage,
+        settings.trusted_hosts,
+        settings.concurrency,
     )
 
 

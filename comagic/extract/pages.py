@@ -9,12 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.client import MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
+from ..api.client import MAX_LIMIT, MAX_OFFSET, MAX_QUERY_ROWS, DataApiClient
 from ..api.responses import Page
 from ..catalog import Resource
 
 OVERLAP = 1
 """Rows of the page before with which a page starts."""
+
+
+def following_offsets(total: int, limit: int = MAX_LIMIT) -> Iterator[int]:
+    """Offsets of the pages after the first of a query with so many rows, if all of them are full."""
+    offset = 0
+    while offset + limit < total and offset < MAX_OFFSET:
+        offset = min(offset + limit - OVERLAP, MAX_OFFSET)
+        yield offset
 
 
 @dataclass

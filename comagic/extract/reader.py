@@ -6,20 +6,22 @@ read again.
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import chain
 from math import ceil
 from typing import Any
 
 from dlt.common import logger
 
 from ..api.client import MAX_LIMIT, MAX_QUERY_ROWS, DataApiClient
+from ..api.prefetch import Planned
 from ..api.responses import MAX_BODY, Page
 from ..catalog import BY_DAY, BY_FILTER, DAY, Dictionary, Report, dictionaries
 from ..exceptions import BadResponseError, MalformedResponseError, WindowTooDenseError
 from .convert import to_text
-from .pages import Budget, PageSequence, iterate_pages
+from .pages import Budget, PageSequence, following_offsets, iterate_pages
 from .rows import IdentifiedRow, Redact, RejectedRow, identify
 from .transform import Row
 from .windows import API_TIME, SECOND, Window, day_start, request_end, request_start, split
@@ -33,6 +35,10 @@ MAX_PARTS = 1000
 """Parts of a split window, at most; a part that still has too many rows is split again."""
 SPLIT_SHARE = 0.9
 """Share of the maximum rows that the parts of a split window aim at: calls are not spread evenly."""
+
+
+Part = tuple[Window, Mapping[str, Any]]
+"""A window, and what else is requested with it."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,8 @@ class WindowReader:
             queue = deque((whole, parameters) for parameters in self._parameters)
             while queue:
                 window, parameters = queue.popleft()
-                result = yield from self._read(window, parameters)
+                later = chain([*queue], ((one, more) for one in windows[nth:] for more in self._parameters))
+                result = yield from self._read(window, parameters, later)
                 if not isinstance(result, WindowResult):
                     queue.extendleft((part, parameters) for part in reversed(result))
                     continue
@@ -140,8 +147,25 @@ class WindowReader:
                     remaining=len(queue) + (len(windows) - nth) * len(self._parameters),
                 )
 
+    def _read_ahead(self, part: Part, total: int, later: Iterable[Part]) -> None:
+        """Plans the requests that follow the first page of a window.
+
+        Args:
+            part: the window and what else is requested.
+            total: rows of the window.
+            later: what will be read after it.
+        """
+        own = [Planned(self._params(*part), self._following(total))]
+        self._client.read_ahead(
+            self._report.method, chain(own, (Planned(self._params(*one)) for one in later)), self._following
+        )
+
+    def _following(self, total: int) -> Iterator[int]:
+        """Offsets of the pages after a window's first one; none if the window will be split."""
+        return following_offsets(total) if total <= self._max_rows else iter(())
+
     def _read(
-        self, window: Window, parameters: Mapping[str, Any]
+        self, window: Window, parameters: Mapping[str, Any], later: Iterable[Part]
     ) -> Generator[list[Row], None, WindowResult | Sequence[Window]]:
         """Reads one window; returns its result, or the parts to be read instead if it has too many rows."""
         calls_before, started = self._client.usage.total, time.perf_counter()
@@ -152,7 +176,7 @@ class WindowReader:
         budget = Budget()
         for _ in range(MAX_READINGS):
             pages, outside = PageSequence(), 0
-            for page in self._pages(window, parameters, budget):
+            for page in self._pages(window, parameters, budget, later):
                 if parts := self._parts(window, page.total, held):
                     return parts
                 identified = self._identify(page, window, parameters)
@@ -195,9 +219,17 @@ class WindowReader:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} received.")
         return result
 
-    def _pages(self, window: Window, parameters: Mapping[str, Any], budget: Budget) -> Iterator[Page]:
+    def _pages(
+        self, window: Window, parameters: Mapping[str, Any], budget: Budget, later: Iterable[Part]
+    ) -> Iterator[Page]:
+        is_first = True
         try:
-            yield from iterate_pages(self._client, self._report, budget, **parameters, **self._params(window))
+            for page in iterate_pages(self._client, self._report, budget, **self._params(window, parameters)):
+                if is_first and (page.total or 0) <= self._max_rows:
+                    self._read_ahead((window, parameters), page.total or 0, later)
+                is_first = False
+                yield page
+                del page  # or two pages would be in memory during the next call
         except MalformedResponseError as error:
             raise MalformedResponseError(f"{error} It is in the window {window}.") from None
 
@@ -230,8 +262,9 @@ class WindowReader:
             )
         return ()
 
-    def _params(self, window: Window) -> dict[str, Any]:
-        params: dict[str, Any] = {"fields": self._fields, **period_params(self._report, window, self._zone)}
+    def _params(self, window: Window, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        period = period_params(self._report, window, self._zone)
+        params: dict[str, Any] = {**parameters, "fields": self._fields, **period}
         if self._is_sorted:
             params["sort"] = [{"field": self._report.cursor, "order": "asc"}]
         return params

@@ -185,7 +185,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     _check_account(context)
     zone = context.zone()
     progress = context.progress or Progress()
-    present, state = pendulum.now("UTC"), dlt.current.resource_state(name)
+    present, state = context.present or pendulum.now("UTC"), dlt.current.resource_state(name)
     last_value = cursor.last_value if cursor is not None else None
     _warn_if_ahead(name, last_value, present, progress)
     period = plan_period(report, context, zone, state, last_value, present)

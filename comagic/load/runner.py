@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dlt
+import pendulum
 from dlt import Pipeline, Schema
 from dlt.extract import DltSource
 
@@ -127,9 +128,10 @@ class Load:
             self.settings = self.settings.copy()
             self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
+        present = pendulum.now("UTC")  # or the end of the period would move while it is read ahead
         parts: list[Part] = [
             (
-                Context(self.settings, self.client, self.since, self.until, user_id, self.progress),
+                Context(self.settings, self.client, self.since, self.until, user_id, self.progress, present=present),
                 resources_for_client(chosen, user_id, clients),
             )
             for user_id in clients

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from comagic.sandbox import Switches
+from comagic.settings import Settings
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.faults import HANGS, TRANSIENT
 from tests.support.processes import Command, Serve
@@ -19,6 +20,7 @@ REQUESTS = 6
 """Requests of a load of 40 days in windows of ten: the account, and five windows, since today is part of a window."""
 SETTINGS = {"SOURCES__COMAGIC__WINDOW_DAYS": "10"}
 MIDDLE = 4
+CONCURRENCIES = (1, Settings.concurrency)
 POSITIONS = (1, MIDDLE, REQUESTS)
 
 TRANSIENT_KINDS = [
@@ -34,6 +36,13 @@ API_ERROR_KINDS = [
 """Errors of the API that no retry can fix: of the credentials, of the account, of the request."""
 
 
+@pytest.fixture(params=sample(CONCURRENCIES, 1), autouse=True)
+def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Requests that may be made before their turn, and be in vain."""
+    monkeypatch.setenv("SOURCES__COMAGIC__CONCURRENCY", str(request.param))
+    return int(request.param) - 1
+
+
 def one_of_each(kinds: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
     """Returns faults and the requests at which they come: a sampled one of each kind."""
     return [case for kind in kinds for case in sample([(fault, at) for at in POSITIONS for fault in kind], 1)]
@@ -47,7 +56,7 @@ def test_load_makes_the_number_of_requests_that_this_file_assumes(serve: Serve, 
 
 @pytest.mark.parametrize(("fault", "position"), one_of_each(TRANSIENT_KINDS))
 def test_transient_fault_is_retried_and_all_calls_are_loaded(
-    serve: Serve, command: Command, place: Path, fault: str, position: int
+    serve: Serve, command: Command, place: Path, ahead: int, fault: str, position: int
 ) -> None:
     account = recent_account()
     settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}
@@ -56,14 +65,14 @@ def test_transient_fault_is_retried_and_all_calls_are_loaded(
     result = command(**access_to(sandbox), **settings)
     assert result.code == 0, result.err
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
-    assert REQUESTS < sandbox.requests <= REQUESTS + 2
+    assert REQUESTS < sandbox.requests <= REQUESTS + 2 + ahead
 
 
 @pytest.mark.parametrize(
     "fault", [fault for kind in (*TRANSIENT_KINDS, PERMANENT_STATUSES) for fault in sample(kind, 1)]
 )
 def test_lasting_fault_exits_1_keeps_finished_windows_and_next_run_resumes(
-    serve: Serve, command: Command, place: Path, fault: str
+    serve: Serve, command: Command, place: Path, ahead: int, fault: str
 ) -> None:
     account = recent_account()
     settings = {**SETTINGS, **(HANGS if fault == "hang" else {})}
@@ -80,12 +89,13 @@ def test_lasting_fault_exits_1_keeps_finished_windows_and_next_run_resumes(
     sandbox.switches.faults = {}
     assert command(**access_to(sandbox), **settings).code == 0
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
-    assert sandbox.requests - requests_before == REQUESTS - (MIDDLE - 2), "the next run resumes where the first stopped"
+    again = sandbox.requests - requests_before
+    assert REQUESTS - (MIDDLE - 2) - ahead <= again <= REQUESTS - (MIDDLE - 2), "it resumes where the first stopped"
 
 
 @pytest.mark.parametrize(("mnemonic", "position"), one_of_each(API_ERROR_KINDS))
 def test_api_error_stops_the_load_without_retry_and_next_run_loads_the_rest(
-    serve: Serve, command: Command, place: Path, mnemonic: str, position: int
+    serve: Serve, command: Command, place: Path, ahead: int, mnemonic: str, position: int
 ) -> None:
     account = recent_account()
 
@@ -97,7 +107,7 @@ def test_api_error_stops_the_load_without_retry_and_next_run_loads_the_rest(
     result = command(**access_to(sandbox), **SETTINGS)
     assert (result.code, "Traceback" in result.err) == (1, False), result.err
     assert f"({mnemonic})" in result.err
-    assert sandbox.requests == position, "an error that only a person can fix is not retried"
+    assert position <= sandbox.requests <= position + ahead, "an error that only a person can fix is not retried"
 
     sandbox.switches.errors = {}
     assert command(**access_to(sandbox), **SETTINGS).code == 0
@@ -106,7 +116,7 @@ def test_api_error_stops_the_load_without_retry_and_next_run_loads_the_rest(
 
 @pytest.mark.parametrize("quota", [0, MIDDLE - 1, REQUESTS - 1])
 def test_exhausted_day_quota_exits_75_and_next_run_resumes(
-    serve: Serve, command: Command, place: Path, quota: int
+    serve: Serve, command: Command, place: Path, ahead: int, quota: int
 ) -> None:
     account = recent_account()
     sandbox = serve(account, Switches(day_limit=quota))
@@ -115,9 +125,9 @@ def test_exhausted_day_quota_exits_75_and_next_run_resumes(
     assert "Stopped early" in result.err
     assert "The day's quota is exhausted" in result.err
     assert "Loaded data is kept; the next run resumes." in result.err
-    assert sandbox.requests == quota + 1
+    assert sandbox.requests == quota + 1, "nothing is asked for before its turn that the quota has no room for"
 
     sandbox.switches.day_limit = 1_000
     assert command(**access_to(sandbox), **SETTINGS).code == 0
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
-    assert sandbox.requests <= REQUESTS + 3, "the next run resumes where the first stopped"
+    assert sandbox.requests <= REQUESTS + 3 + ahead, "the next run resumes where the first stopped"

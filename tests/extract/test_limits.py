@@ -36,6 +36,9 @@ class Pages(DataApiClient):
         self.allowed: list[float] = []
         self._row, self._rows, self._total = row, rows, total
 
+    def read_ahead(self, *_: Any) -> None:
+        """Nothing is requested."""
+
     def page(
         self,
         method: str,

@@ -1,0 +1,269 @@
+"""Requests that are made before their turn, so that the next pages travel while the last one is loaded.
+
+Only bytes are read ahead, by a thread for each request in flight. What a response means is decided when its turn comes,
+by the client, as if it had just arrived: order, retries, waits and logins are those of one request after another. After
+an error all that was read ahead is dropped, since it may have the same cause.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event, RLock, Thread
+from typing import Any
+
+from dlt.common.json import json
+
+from ..exceptions import UnreachableError
+from .transport import MAX_SECONDS, Exchange, Transport
+
+AHEAD_BYTES = 64 * 2**20
+"""Bytes of responses that may wait for their turn: six pages of the 2019 article's 31 fields."""
+TOTAL = re.compile(rb'"total_items"\s*:\s*(\d{1,12})\b')
+"""Rows of a query, as its response says; only to guess which pages follow."""
+TAIL = 4096
+"""Bytes at the end of a body in which the total is looked for."""
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A query whose pages will be asked for.
+
+    Attributes:
+        params: parameters of its method, without offset and limit.
+        offsets: the pages that are known to be asked for.
+    """
+
+    params: Params
+    offsets: Iterable[int] = (0,)
+
+
+@dataclass
+class Sent:
+    """A request that was sent.
+
+    Attributes:
+        request_id: its id.
+        exchange: the response.
+        error: why there is none.
+        received_at: when it ended, by the clock for waiting.
+        received: when it ended, by the clock on the wall.
+        total: rows of the query, as far as can be guessed before its turn.
+        done: set at its end.
+    """
+
+    request_id: int
+    exchange: Exchange | None = None
+    error: BaseException | None = None
+    received_at: float = 0.0
+    received: datetime | None = None
+    total: int | None = None
+    done: Event = field(default_factory=Event)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the response."""
+        return len(self.exchange.body) if self.exchange else 0
+
+    def end(self, exchange: Exchange | None, error: BaseException | None, now: float) -> None:
+        """Takes its end."""
+        self.exchange, self.error, self.received_at, self.received = exchange, error, now, datetime.now(UTC)
+        self.done.set()
+
+    def wait(self, seconds: float) -> Exchange:
+        """Waits for the response, and returns it; it is not kept.
+
+        Raises:
+            ComagicError: why there is none.
+        """
+        self.done.wait(min(seconds, MAX_SECONDS))
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            raise self.error or UnreachableError("no response in time")
+        return exchange
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request as it is sent.
+
+    Attributes:
+        request_id: its id.
+        body: its body, with the credentials.
+        seconds: how long it may take at most.
+    """
+
+    request_id: int
+    body: bytes
+    seconds: float
+
+
+class Prefetcher:
+    """Makes planned requests before their turn, several at once.
+
+    Args:
+        concurrency: requests in flight at once, at most; with 1, nothing is read ahead.
+        has_room: whether the quota has room for another request, with so many that it does not know of.
+        prepare: makes the request of a page; None if there is no session or no time.
+        connect: opens a connection.
+        now: the clock for waiting.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        has_room: Callable[[int], bool],
+        prepare: Callable[[str, Params], Prepared | None],
+        connect: Callable[[], Transport],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._concurrency = concurrency
+        self._has_room, self._prepare, self._connect, self._now = has_room, prepare, connect, now
+        self._lock = RLock()
+        self._plan: Iterator[tuple[str, Params]] = iter(())
+        self._next: deque[tuple[str, Params]] = deque()
+        self._following: Callable[[int], Iterable[int]] = lambda _: ()
+        self._entries: dict[bytes, Sent] = {}
+        self._asked: set[bytes] = set()
+        self._idle: list[Transport] = []
+        self._size = self._running = 0
+        self._is_held = False
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were made and of which nobody has seen the response."""
+        return len(self._entries)
+
+    def plan(
+        self, method: str, queries: Iterable[Planned], limit: int, following: Callable[[int], Iterable[int]]
+    ) -> None:
+        """Takes what will be asked for next; it replaces what was planned before and is not in flight yet.
+
+        Args:
+            method: the method.
+            queries: queries in the order in which they will be asked for; looked at only as they are needed.
+            limit: rows of a page.
+            following: offsets of the pages after the first, by the rows of the query.
+        """
+        if self._concurrency == 1:
+            return
+        with self._lock:
+            self._plan = (
+                (method, {**query.params, "offset": offset, "limit": limit})
+                for query in queries
+                for offset in query.offsets
+            )
+            self._next.clear()
+            self._asked.clear()
+            self._following = following
+            self._start()
+
+    def find(self, method: str, params: Params) -> Sent | None:
+        """The request for a page if it was made before its turn; else it will not be.
+
+        Args:
+            method: the method.
+            params: parameters of the request.
+        """
+        if self._concurrency == 1:
+            return None
+        key = _key(method, params)
+        with self._lock:
+            self._asked.add(key)
+            return self._entries.get(key)
+
+    def finish(self, method: str, params: Params, size: int) -> None:
+        """Takes that the response of a page was good: more can be requested.
+
+        Args:
+            method: the method.
+            params: parameters of the request.
+            size: bytes of the response.
+        """
+        if self._concurrency == 1:
+            return
+        with self._lock:
+            self._entries.pop(_key(method, params), None)
+            self._size = max(self._size, size)
+            self._start()
+
+    def drop(self, method: str, params: Params) -> int:
+        """Drops the plan and all that was read ahead, after an error of one request; returns how many others it were.
+
+        Args:
+            method: the method.
+            params: parameters of that request.
+        """
+        with self._lock:
+            self._entries.pop(_key(method, params), None)
+            dropped = len(self._entries)
+            self._entries.clear()
+            self._plan = iter(())
+            self._next.clear()
+            self._is_held = False
+            return dropped
+
+    def _start(self) -> None:
+        """Starts as many of the planned requests as there is room for."""
+        while not self._is_held and self._may_start() and (planned := self._next_planned()):
+            prepared = self._prepare(*planned)
+            if prepared is None:
+                self._next.appendleft(planned)
+                return
+            key, entry = _key(*planned), Sent(prepared.request_id)
+            self._entries[key] = entry
+            self._asked.add(key)
+            self._running += 1
+            Thread(target=self._fetch, args=(planned, prepared, entry), daemon=True).start()
+
+    def _may_start(self) -> bool:
+        held = sum(entry.size for entry in self._entries.values())
+        is_small = held + (self._running + 1) * self._size <= AHEAD_BYTES
+        return self._running < self._concurrency and is_small and self._has_room(self.outstanding)
+
+    def _next_planned(self) -> tuple[str, Params] | None:
+        while planned := self._next.popleft() if self._next else next(self._plan, None):
+            entry = self._entries.get(_key(*planned))
+            if entry and entry.total is not None:
+                self._follow(planned, entry.total)
+            if entry is None and _key(*planned) not in self._asked:
+                return planned
+        return None
+
+    def _follow(self, planned: tuple[str, Params], total: int) -> None:
+        method, params = planned
+        if params["offset"] == 0:
+            self._next.extendleft((method, {**params, "offset": nth}) for nth in reversed([*self._following(total)]))
+
+    def _fetch(self, planned: tuple[str, Params], prepared: Prepared, entry: Sent) -> None:
+        with self._lock:
+            transport = self._idle.pop() if self._idle else self._connect()
+        exchange, reason = None, None
+        try:
+            exchange = transport.post(planned[0], prepared.body, prepared.seconds)
+        except Exception as error:  # raised when its turn comes
+            reason = error
+        with self._lock:
+            self._idle.append(transport)
+            self._running -= 1
+            if self._entries.get(_key(*planned)) is entry:
+                if exchange is None:
+                    self._is_held = True
+                elif (total := _total(exchange.body)) is not None:
+                    entry.total = total
+                    self._follow(planned, total)
+                entry.end(exchange, reason, self._now())
+                self._start()
+
+
+def _key(method: str, params: Params) -> bytes:
+    return json.dumpb([method, {name: value for name, value in params.items() if name != "access_token"}])
+
+
+def _total(body: bytes | bytearray) -> int | None:
+    found = TOTAL.search(body, max(0, len(body) - TAIL)) or TOTAL.search(body, 0, TAIL)
+    return int(found[1]) if found else None
