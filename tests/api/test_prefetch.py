@@ -1,0 +1,138 @@
+"""Pages are requested before their turn, several at once, and come as if they had been requested one after another."""
+
+from collections.abc import Callable
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from comagic.api.client import DataApiClient
+from comagic.api.prefetch import Planned
+from comagic.exceptions import ForbiddenError
+from comagic.sandbox import SandboxServer, Switches
+from tests.support.clients import client_with_key, client_with_login
+from tests.support.processes import Serve
+
+METHOD = "get.calls_report"
+DAYS = range(1, 9)
+
+
+def query(day: int) -> dict[str, Any]:
+    """Parameters of the calls of a day in March."""
+    return {
+        "fields": ["id", "start_time"],
+        "date_from": f"2026-03-{day:02} 00:00:00",
+        "date_till": f"2026-03-{day:02} 23:59:59",
+    }
+
+
+def read_days(client: DataApiClient) -> list[list[Any]]:
+    """The ids of each day's calls; all days but the first are planned as soon as that one came."""
+    days = []
+    for day in DAYS:
+        page = client.page(METHOD, 0, **query(day))
+        if day == DAYS[0]:
+            client.read_ahead(METHOD, (Planned(query(later)) for later in DAYS[1:]), lambda _: ())
+        days.append([row["id"] for row in page.rows])
+    return days
+
+
+def meet(server: Callable[[], SandboxServer], parties: int) -> tuple[Callable[[dict[str, Any]], Any], list[int]]:
+    """Holds the responses after the first until so many requests are there at once; notes how many there were."""
+    barrier, met = Barrier(parties), []
+
+    def wait(response: dict[str, Any]) -> dict[str, Any]:
+        if 1 < response["id"] <= 1 + parties:
+            barrier.wait(timeout=20)
+            met.append(server().requests)
+        return response
+
+    return wait, met
+
+
+def test_requests_are_in_flight_at_once_and_every_page_comes_once_in_its_turn(serve: Serve) -> None:
+    expected = read_days(client_with_key(serve()))
+    wait, met = meet(lambda: sandbox, 3)
+    sandbox = serve(alter_answer=wait)
+    client = client_with_key(sandbox, concurrency=3)
+    assert read_days(client) == expected
+    assert met == [4, 4, 4], "the first request, and three at once"
+    assert sandbox.requests == len(DAYS)
+    assert client.usage.calls == {METHOD: len(DAYS)}
+
+
+def test_pages_that_follow_by_the_total_are_requested_before_their_turn(serve: Serve) -> None:
+    sandbox = serve()
+    client = client_with_key(sandbox, concurrency=2)
+    first = client.page(METHOD, 0, limit=10_000, **query(1))
+    client.read_ahead(METHOD, [Planned(query(2)), Planned(query(3))], lambda total: (total // 2,))
+    second = client.page(METHOD, 0, **query(2))
+    assert second.total
+    rest = client.page(METHOD, second.total // 2, **query(2))
+    assert [row["id"] for row in rest.rows] == [row["id"] for row in second.rows[second.total // 2 :]]
+    third = client.page(METHOD, 0, **query(3))
+    assert third.total
+    client.page(METHOD, third.total // 2, **query(3))
+    assert first.rows
+    assert sandbox.requests == 5
+
+
+def test_with_concurrency_1_nothing_is_requested_before_its_turn(serve: Serve) -> None:
+    sandbox = serve()
+    client = client_with_key(sandbox)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, [Planned(query(2))], lambda _: ())
+    assert sandbox.requests == 1
+    assert read_days(client)
+    assert sandbox.requests == 1 + len(DAYS)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_an_expired_session_is_renewed_by_one_login_for_all(serve: Serve, concurrency: int) -> None:
+    expected = read_days(client_with_key(serve()))
+    sandbox = serve(switches=Switches(session_calls=4))
+    client = client_with_login(sandbox, concurrency=concurrency)
+    assert read_days(client) == expected
+    logins = sandbox.calls["login.user"]
+    assert logins == 2 if concurrency == 1 else 2 <= logins <= 4
+    assert sandbox.requests <= len(DAYS) + 2 * logins + (concurrency - 1) * logins
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_minutes_quota_is_never_exceeded(serve: Serve, concurrency: int) -> None:
+    sandbox = serve(switches=Switches(minute_limit=40))
+    client = client_with_key(sandbox, concurrency=concurrency)
+    for _ in range(3):
+        read_days(client)
+    assert sandbox.requests == 3 * len(DAYS), "no request is rejected, and none is made twice"
+
+
+def test_quota_that_is_nearly_used_up_leaves_no_room_to_read_ahead(serve: Serve) -> None:
+    sandbox = serve(switches=Switches(day_limit=3))
+    client = client_with_key(sandbox, concurrency=4)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, (Planned(query(day)) for day in DAYS[1:]), lambda _: ())
+    client.page(METHOD, 0, **query(2))
+    client.page(METHOD, 0, **query(3))
+    assert sandbox.requests == 3
+
+
+def test_error_comes_in_its_turn_and_drops_what_was_read_ahead(serve: Serve) -> None:
+    def fail_later(request: int) -> None:
+        if request > 2:
+            sandbox.switches.errors = {METHOD: "forbidden"}
+
+    sandbox = serve(before_answer=fail_later)
+    client = client_with_key(sandbox, concurrency=1)
+    assert client.page(METHOD, 0, **query(1)).rows
+    sandbox.switches.errors = {}
+    client = client_with_key(sandbox, concurrency=4)
+    assert client.page(METHOD, 0, **query(1)).rows
+    client.read_ahead(METHOD, (Planned(query(day)) for day in DAYS[1:]), lambda _: ())
+    with pytest.raises(ForbiddenError):
+        client.page(METHOD, 0, **query(2))
+    used = client.usage.calls[METHOD]
+    assert used <= 2 + 4
+    with pytest.raises(ForbiddenError):
+        client.page(METHOD, 0, **query(3))
+    assert client.usage.calls[METHOD] == used + 1, "it is asked again, since what was read ahead is dropped"
