@@ -183,6 +183,8 @@ class DataApiClient:
             asked = {**params, "offset": offset, "limit": limit}
             if "fields" in params:
                 asked["fields"] = [name for name in params["fields"] if name not in left_out]
+            if any(key["field"] in left_out for key in params.get("sort", ())):
+                del asked["sort"]
             try:
                 page = self._call(method, asked, parse, most)
             except RequestError as error:
