@@ -192,6 +192,8 @@ def read(resource: Resource, context: Context) -> list[Row]:
 
 
 CASES = list(product(MANUALS, range(len(SHAPES))))
+LOADS = [(MANUALS[turn % len(MANUALS)], turn) for turn in range(len(SHAPES))]
+"""Each resource in each shape, each brand at least once: what is given to dlt is the same whatever the shape."""
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
@@ -216,7 +218,7 @@ def test_every_documented_value_in_every_shape_reaches_dlt(
 
 
 @pytest.mark.expensive
-@pytest.mark.parametrize(("brand", "turn"), sample(CASES, 1))
+@pytest.mark.parametrize(("brand", "turn"), sample(LOADS, 1))
 def test_every_documented_value_in_every_shape_is_in_duckdb(
     serve: Serve, command: Command, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, brand: str, turn: int
 ) -> None:
