@@ -209,11 +209,14 @@ class DataApiClient:
         self._ahead.plan(method, accepted, MAX_LIMIT, following)
 
     def _accepted(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters without the fields that the API did not accept."""
+        """Parameters without the fields that the API did not accept, and without an order by one of them."""
         left_out = self.left_out.get(method)
-        if not left_out or "fields" not in params:
-            return dict(params)
-        return {**params, "fields": [name for name in params["fields"] if name not in left_out]}
+        accepted = dict(params)
+        if left_out and "fields" in params:
+            accepted["fields"] = [name for name in params["fields"] if name not in left_out]
+        if left_out and any(key["field"] in left_out for key in params.get("sort", ())):
+            del accepted["sort"]
+        return accepted
 
     def object_rows(self, method: str, rows_in: str, fields: Collection[str], **params: Any) -> Page:
         """Calls a method that returns an object with a list of rows, all of them at once.

@@ -250,10 +250,12 @@ def parse_object(method: str, result: Result, rows_in: str, fields: Collection[s
 def parse_account(method: str, result: Result) -> Account:
     """Returns the account in the result of `get.account`.
 
+    An object instead of a list is the account.
+
     Raises:
         BadResponseError: it has no account with a time zone, or the account's id is none.
     """
-    rows = result["data"]
+    rows = [result["data"]] if isinstance(result["data"], dict) else result["data"]
     if not (isinstance(rows, list) and rows and isinstance(rows[0], dict) and isinstance(rows[0].get("timezone"), str)):
         raise BadResponseError(f"{method}: the response has no account with a time zone.")
     app_id, name = rows[0].get("app_id"), rows[0].get("name")

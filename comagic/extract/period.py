@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 
-from ..catalog import BY_DAY, BY_PARENT, DAY, Report, Resource
+from ..catalog import BY_DAY, BY_FILTER, BY_PARENT, DAY, Report, Resource
 from ..values import parse_time_zone
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
@@ -69,7 +69,9 @@ def plan_period(
         start = min(max(start, day_start(now - timedelta(days=settings.partition_expiration_days - 1))), end)
     if report.cursor_field.type == DAY:
         start = day_start(start)
-    windows = plan_windows(start, end, settings.window_days, report.longest_period_days)
+    # A filter may cover any period, and its rows are few; a window with too many is split.
+    days = report.longest_period_days if report.period == BY_FILTER else settings.window_days
+    windows = plan_windows(start, end, days, report.longest_period_days)
     return Period(start, end, windows, reached, stopped_at is not None)
 
 

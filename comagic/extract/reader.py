@@ -392,7 +392,8 @@ def _read_entries(
 ) -> tuple[list[Row], list[RejectedRow], int]:
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
         return [{**asdict(client.account(**parameters)), **parameters}], [], 1
-    sort_field = next((name for name in (*dictionary.needed, "name") if _can_sort(dictionary, name)), None)
+    names = (*dictionary.needed, "name")
+    sort_field = next((name for name in names if _can_sort(dictionary, name, client.manual)), None)
     params: dict[str, Any] = {**parameters, "fields": list(fields)}
     if sort_field:
         params["sort"] = [{"field": sort_field, "order": "asc"}]
@@ -429,5 +430,6 @@ def _entry_pages(
     return iter([client.object_rows(dictionary.method, dictionary.rows_in, dictionary.fields, **accepted)])
 
 
-def _can_sort(dictionary: Dictionary, name: str) -> bool:
-    return name in dictionary.fields and dictionary.fields[name].sort
+def _can_sort(dictionary: Dictionary, name: str, manual: str) -> bool:
+    declared = dictionary.fields.get(name)
+    return declared is not None and declared.sort and manual not in declared.not_in

@@ -72,7 +72,7 @@ class Query:
             _parse_number(params, "offset", 0, 0, MAX_OFFSET),
             _parse_number(params, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
             _parse_fields(resource, params.get("fields"), lacking),
-            _parse_sort(resource, params.get("sort")),
+            _parse_sort(resource, params.get("sort"), lacking),
             _parse_filter(resource, params["filter"]) if params.get("filter") else None,
         )
 
@@ -188,14 +188,14 @@ def _parse_fields(resource: Resource, names: Any, lacking: Collection[str]) -> l
     return names
 
 
-def _parse_sort(resource: Resource, keys: Any) -> list[tuple[str, bool]]:
+def _parse_sort(resource: Resource, keys: Any, lacking: Collection[str]) -> list[tuple[str, bool]]:
     if keys is None:
         return []
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise RejectedError("data_type_error", field="sort", value=keys)
     for key in keys:
         name = key.get("field")
-        if name not in resource.fields:
+        if name not in resource.fields or name in lacking:
             raise RejectedError("unexpected_parameters", field="sort", value=name)
         if not resource.fields[name].sort:
             raise RejectedError("sort_prohibited", field="sort", value=name)

@@ -112,6 +112,18 @@ class Warehouse:
         """Returns all rows of a table, ordered by a column; times in UTC."""
         return self._rows(table, order)
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns all rows of all tables by name, times in UTC."""
+        found = {}
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'; SET search_path = 'comagic'")
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'"
+            for (name,) in connection.execute(sql).fetchall():
+                result = connection.execute(f'SELECT * FROM "{name}"')
+                columns = [column[0] for column in result.description]
+                found[name] = [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+        return found
+
     def columns(self, table: str) -> dict[str, str]:
         """Returns the types of a table's columns by name, without those that dlt adds."""
         found = self.query(
@@ -161,6 +173,11 @@ class BigQuery(Warehouse):
     def _lists(self) -> list[str]:
         names = [table.table_id for table in self.client.list_tables(self.dataset)]
         return [name.removeprefix("calls__") for name in names if name.startswith("calls__")]
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns all rows of all tables by name, times in UTC."""
+        names = [table.table_id for table in self.client.list_tables(self.dataset)]
+        return {name: self._rows(name, "1") for name in names}
 
     def _rows(self, table: str, order: str = "id") -> list[dict[str, Any]]:
         qualified = f"`{self.project}`.{self.dataset}.{table}"
