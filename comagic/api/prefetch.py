@@ -21,6 +21,8 @@ from .transport import MAX_SECONDS, Exchange, Transport
 
 AHEAD_BYTES = 64 * 2**20
 """Bytes of responses that may wait for their turn: six pages of the 2019 article's 31 fields."""
+AHEAD_ROUNDS = 2
+"""How many times the requests in flight may wait for their turn: what is dropped after an error was in vain."""
 TOTAL = re.compile(rb'"total_items"\s*:\s*(\d{1,12})\b')
 """Rows of a query, as its response says; only to guess which pages follow."""
 TAIL = 4096
@@ -223,7 +225,8 @@ class Prefetcher:
     def _may_start(self) -> bool:
         held = sum(entry.size for entry in self._entries.values())
         is_small = held + (self._running + 1) * self._size <= AHEAD_BYTES
-        return self._running < self._concurrency and is_small and self._has_room(self.outstanding)
+        is_near = self.outstanding < AHEAD_ROUNDS * self._concurrency
+        return self._running < self._concurrency and is_near and is_small and self._has_room(self.outstanding)
 
     def _next_planned(self) -> tuple[str, Params] | None:
         while planned := self._next.popleft() if self._next else next(self._plan, None):
