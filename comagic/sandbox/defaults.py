@@ -16,13 +16,12 @@ SCALARS: Mapping[str, Callable[[Field, int], Any]] = {
     "double": lambda _, number: number % 100_000 / 100,
     "bool": lambda _, number: number % 2 == 1,
     "text": lambda field, number: (
-        _phone_number(number) if PHONE.search(field.name) else f"{field.name} {number % 1_000}"
+        _phone_number(number) if field.name.endswith("phone_number") else f"{field.name} {number % 1_000}"
     ),
     "json": lambda _, number: {"value": number % 1_000},
 }
 """How a value is made from a random-looking number, by type."""
 
-PHONE = re.compile("phone_number$")
 PATTERNS = {TIME: re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), DAY: re.compile(r"\d{4}-\d\d-\d\d")}
 PYTHON_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "bigint": int,

@@ -35,7 +35,7 @@ def test_description_of_every_column_has_its_codes() -> None:
     assert len(with_codes) > 100
     cut = set()
     for field in with_codes:
-        text = columns([field])[field.name]["description"]
+        text = str(columns([field])[field.name]["description"])
         listed = text.removeprefix(f"{field.description} Codes: ").removesuffix(".").split(", ")
         assert len(text) <= MAX_DESCRIPTION
         if text != f"{field.description} Codes: {', '.join(dict.fromkeys(field.values))}.":
