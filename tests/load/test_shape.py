@@ -12,6 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import dlt
 import duckdb
 import psycopg2
 import pytest
@@ -21,9 +22,11 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from google.cloud.bigquery import LoadJobConfig, SchemaField, SourceFormat, Table
 
+from comagic.exceptions import ConfigurationError
 from comagic.load.bigquery import SqlClient
+from comagic.load.column_types import convert_columns
 from comagic.load.destinations import choose_destination
-from comagic.load.shape import migrate
+from comagic.load.shape import migrate, stored_schema
 from comagic.sandbox import SyntheticAccount
 from tests.support.accounts import access_to, differences, expected_calls, resource_options
 from tests.support.processes import Command, Serve
@@ -42,6 +45,8 @@ def import_into_duckdb(file: Path, shape: str = "shape_1") -> None:
     with duckdb.connect(str(file)) as connection:
         connection.execute((DATA / shape / "schema.sql").read_text())
         connection.execute((DATA / shape / "load.sql").read_text().replace("FROM '", f"FROM '{DATA / shape}/"))
+        if shape == "shape_3":  # a column of the user's own
+            connection.execute("ALTER TABLE comagic.chats ADD COLUMN note VARCHAR DEFAULT 'mine'")
 
 
 def test_earlier_dataset_is_refused_migrated_and_loaded(serve: Serve, command: Command, place: Path) -> None:
@@ -206,6 +211,7 @@ def check_converted(warehouse: Warehouse) -> None:
     assert all((number, text[:3]) == (None, "wa-") for number, text in texts), "kept, since it is no number"
     rows = warehouse.query("SELECT count(*), count(row_hash), count(partition_date), count(DISTINCT id) FROM chats")
     assert rows == [(18, 18, 18, 18)]
+    assert warehouse.query("SELECT count(*) FROM chats WHERE note = 'mine'") == [(18,)], "the user's own column stays"
     if isinstance(warehouse, BigQuery):
         return
     assert warehouse.query(phones.format("offline_messages")) == [("79990000003",), ("8-999-0000004",)]
@@ -233,7 +239,7 @@ def contents(warehouse: Warehouse, dataset: str, tables: Iterable[str]) -> dict[
     """The rows of tables, without dlt's columns and those for values that do not fit."""
 
     def is_of_api(name: str) -> bool:
-        return not name.startswith("_dlt_") and "__v_" not in name
+        return not name.startswith("_dlt_") and "__v_" not in name and name != "note"
 
     return {
         table: sorted(
@@ -251,6 +257,14 @@ def test_columns_of_other_types_are_converted_with_their_values(command: Command
     assert "chats: converted employee_raiting to double, visitor_phone_number to text." in result.out
     check_converted(shape_3)
     assert "The dataset is up to date." in command("migrate").out
+
+
+@pytest.mark.parametrize("kind", ["duckdb"])
+def test_destination_whose_sql_is_not_known_is_an_error_that_names_the_columns(shape_3: Warehouse) -> None:
+    schema = stored_schema(choose_destination(), "comagic")
+    assert schema is not None
+    with pytest.raises(ConfigurationError, match=r"call_legs\.employee_rating, .* cannot convert columns in dummy"):
+        convert_columns(dlt.destinations.dummy(), "comagic", schema)
 
 
 @pytest.mark.expensive
