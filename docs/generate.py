@@ -21,8 +21,6 @@ from comagic.settings import ConnectionSettings, NotificationSettings, Settings,
 
 HERE = Path(__file__).parent
 PAGES = ("cli.md", "settings.md", "tables.md")
-MAX_CODES = 12
-"""Longer lists of codes are in the catalog's files."""
 
 
 def fill(text: str) -> str:
@@ -118,8 +116,7 @@ def _table(
     for field in flatten(fields):
         if field.type != LIST:
             mark = "*" if field.selected else ""
-            codes = f" Codes: {', '.join(field.values)}." if 0 < len(field.values) <= MAX_CODES else ""
-            lines.append(f"| `{field.name}`{mark} | {field.type} | {field.description}{codes} |")
+            lines.append(f"| `{field.name}`{mark} | {field.type} | {field.meaning} |")
     for column, meaning in dlt_columns.items():
         lines.append(f"| `{column}` | {'bigint' if column == '_dlt_list_idx' else 'text'} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ that specification in both directions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -37,7 +37,7 @@ PARTITION_DATE = "partition_date"
 ROW_HASH = "row_hash"
 """Computed column of every report whose rows are merged one by one."""
 
-SHARED_PARTS = ("type", "description", "values", "children", "items")
+SHARED_PARTS = ("type", "description", "values", "children", "items", "scalar")
 """Parts of a declaration that resources share; the flags (selected, sent, sort, filter) differ by method."""
 
 
@@ -57,7 +57,8 @@ class Field:
         not_in: brands whose manual does not have the field.
         retired: the vendor has announced that the field will be removed; it is not requested.
         children: fields of an object, or of the objects in a list.
-        items: for a list of scalars, the scalar as the child table's column `value`.
+        items: for a list of scalars, the scalar as the child table's column `value`; it has the list's codes.
+        scalar: for a list of objects, the name of their field that a scalar is which a brand sends instead of them.
     """
 
     name: str
@@ -72,6 +73,13 @@ class Field:
     retired: bool = False
     children: Mapping[str, "Field"] = field(default_factory=dict)
     items: Optional["Field"] = None
+    scalar: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """The description with all codes of an enumeration."""
+        codes = ", ".join(dict.fromkeys(self.values))
+        return f"{self.description} Codes: {codes}." if codes else self.description
 
     @classmethod
     def parse(cls, name: str, declared: Mapping[str, Any]) -> "Field":
@@ -80,6 +88,8 @@ class Field:
         children = {child: cls.parse(child, declaration) for child, declaration in options.pop("children", {}).items()}
         items = cls.parse("value", options.pop("items")) if "items" in options else None
         options |= {part: tuple(options.get(part, ())) for part in ("values", "not_in")}
+        if items and not items.values:
+            items = replace(items, values=options["values"])
         return cls(name=name, children=children, items=items, **options)
 
 

@@ -22,7 +22,7 @@ from .windows import to_utc
 
 TABLE = "load_windows"
 
-SHAPE = 3
+SHAPE = 4
 """Number of the shape of datasets that this release loads; see `comagic.load.shape`."""
 SHAPE_HINT = "x-comagic-shape"
 """Hint of this table in dlt's schema, which carries the number."""

@@ -29,6 +29,10 @@ REPLACED_CHILD_COLUMNS = {
 CHILD_COLUMNS = {**REPLACED_CHILD_COLUMNS, ROOT_ID: REPLACED_CHILD_COLUMNS[PARENT_ID]}
 """Descriptions of dlt's own columns of a child table; of a table that is merged."""
 
+MAX_DESCRIPTION = 1024
+"""Characters of a column's description in BigQuery, at most."""
+MORE_CODES = " and others, see docs/tables.md."
+
 USER_ID = Field("user_id", "bigint", "Client of the agency; references `customer_users.id`.")
 """The additional column of tables into which several clients of an agency are loaded."""
 
@@ -38,13 +42,21 @@ def describe_columns(descriptions: Mapping[str, str]) -> dict[str, TColumnSchema
     return {name: {"name": name, "description": text} for name, text in descriptions.items()}
 
 
+def described(field: Field) -> str:
+    """A column's description with the codes of an enumeration, as many as BigQuery's limit allows."""
+    if len(field.meaning) <= MAX_DESCRIPTION:
+        return field.meaning
+    text = field.meaning[: MAX_DESCRIPTION - len(MORE_CODES)]
+    return text.rpartition(", ")[0] + MORE_CODES
+
+
 def columns(fields: Iterable[Field], key: Collection[str] = ()) -> dict[str, TColumnSchema]:
     """Hints of the fields that are not lists: typed and described, so that an all-null column exists, too."""
     return {
         field.name: {
             "name": field.name,
             "data_type": field.type,  # type: ignore[typeddict-item]
-            "description": field.description,
+            "description": described(field),
             "nullable": field.name not in key,
         }
         for field in flatten(fields)

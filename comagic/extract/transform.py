@@ -191,6 +191,8 @@ class RowTransformer:
         if field.items is not None:
             return [self._scalar_item(field, field.items, item) for item in items]
         shape = self._children[field.name]
+        if field.scalar:
+            items = [item if isinstance(item, (dict, list)) else {field.scalar: item} for item in items]
         return [self._flat(item, shape) if isinstance(item, dict) else self._stray(item, shape) for item in items]
 
     def _scalar_item(self, field: Field, scalar: Field, item: Any) -> Any:

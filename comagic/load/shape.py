@@ -4,12 +4,12 @@
 | --- | --- | --- |
 | 1 | datasets without a number | |
 | 2 | `load_windows` says what was rejected | adds columns of `load_windows` and fills them; drops the staging dataset |
-| 3 | this release | adds `row_hash` to reports, and `partition_date` to their child tables, in BigQuery as partitions |
+| 3 | reports have a hash | adds `row_hash` to reports, `partition_date` to child tables, in BigQuery as partitions |
+| 4 | this release | converts columns whose type has changed: phone numbers, ratings, ids; see `column_types` |
 
 The number is a hint of the table `load_windows` in dlt's schema, which each load stores in the destination.
 """
 
-from datetime import timedelta
 from typing import Any
 
 from dlt import Schema
@@ -19,11 +19,12 @@ from dlt.common.json import json
 from ..catalog import PARTITION_DATE, ROW_HASH, Report, reports
 from ..exceptions import ConfigurationError
 from ..extract.load_windows import FIELDS, SHAPE, SHAPE_HINT, TABLE
-from ..extract.manifest import MAX_DAYS
 from ..extract.resources import SOURCE_NAME
 from ..extract.schema import columns, partition_column
+from .column_types import convert_columns
 from .destinations import BIGQUERY, AnyDestination, is_missing_file, open_client
 from .lease import hold_dataset, patience
+from .reshape import recreate_table, update_table
 
 FILL = """
 UPDATE {load_windows}
@@ -36,14 +37,8 @@ FILL_DAYS = """
 UPDATE {table} SET partition_date = parent.partition_date
 FROM {parent} AS parent WHERE parent._dlt_id = {table}._dlt_root_id
 """
-COPY = """
-CREATE TABLE {copy} AS
+DAYS_OF_PARENT = """
 SELECT {own}, parent.partition_date FROM {table} AS c JOIN {parent} AS parent ON parent._dlt_id = c._dlt_root_id
-"""
-DAYS = "SELECT MIN(partition_date), MAX(partition_date) FROM {table}"
-FILL_FROM = """
-INSERT INTO {table} ({columns}) SELECT {columns} FROM {copy}
-WHERE partition_date BETWEEN DATE '{first}' AND DATE '{last}'
 """
 
 
@@ -89,7 +84,8 @@ def migrate(destination: AnyDestination, dataset_name: str) -> list[str]:
 
     Raises:
         BusyError: a load into the dataset is active.
-        ConfigurationError: nothing was loaded yet, or a later release loaded the dataset.
+        ConfigurationError: nothing was loaded yet, a later release loaded the dataset, or the types of its columns have
+            changed and cannot be converted in this destination.
     """
     schema = stored_schema(destination, dataset_name)
     if schema is None:
@@ -100,19 +96,20 @@ def migrate(destination: AnyDestination, dataset_name: str) -> list[str]:
     done = []
     with hold_dataset(destination, dataset_name, patience(0)):
         if _shape(schema) < 2:
-            _update(destination, dataset_name, schema, {**schema.tables[TABLE], "columns": columns(FIELDS)})
+            update_table(destination, dataset_name, schema, {**schema.tables[TABLE], "columns": columns(FIELDS)})
             with open_client(destination, dataset_name, schema) as client:
                 table = client.sql_client.make_qualified_table_name(TABLE)
                 client.sql_client.execute_sql(FILL.format(load_windows=table))
             done.append(f"{TABLE}: added and filled loaded_up_to, rows_rejected, values_not_converted, problems.")
-        for report in reports().values():
+        for report in reports().values() if _shape(schema) < 3 else ():
             if report.name in schema.data_table_names(seen_data_only=True):
                 done += _give_days_to_lists(destination, dataset_name, schema, report)
+        done += convert_columns(destination, dataset_name, schema)
         with open_client(destination, dataset_name, schema) as client, client.with_staging_dataset():
             if client.is_storage_initialized():
                 client.sql_client.drop_dataset()
         done.append("Dropped the staging tables; the next load creates its own.")
-        _update(destination, dataset_name, schema, {**schema.tables[TABLE], SHAPE_HINT: SHAPE})
+        update_table(destination, dataset_name, schema, {**schema.tables[TABLE], SHAPE_HINT: SHAPE})
     return done
 
 
@@ -121,7 +118,7 @@ def _give_days_to_lists(destination: AnyDestination, dataset_name: str, schema: 
     done = []
     if ROW_HASH in report.computed:
         added = columns([report.computed[ROW_HASH]])
-        _update(destination, dataset_name, schema, {**schema.tables[report.name], "columns": added})
+        update_table(destination, dataset_name, schema, {**schema.tables[report.name], "columns": added})
         done.append(f"{report.name}: added row_hash; the next load of a row fills it.")
     for name in schema.data_table_names(seen_data_only=True):
         if schema.tables[name].get("parent") == report.name:
@@ -129,7 +126,7 @@ def _give_days_to_lists(destination: AnyDestination, dataset_name: str, schema: 
             if destination.destination_type == BIGQUERY:
                 _partition(destination, dataset_name, schema, {**schema.tables[name], "columns": added})
             else:
-                _update(destination, dataset_name, schema, {**schema.tables[name], "columns": added})
+                update_table(destination, dataset_name, schema, {**schema.tables[name], "columns": added})
                 with open_client(destination, dataset_name, schema) as client:
                     named = client.sql_client.make_qualified_table_name
                     client.sql_client.execute_sql(FILL_DAYS.format(table=named(name), parent=named(report.name)))
@@ -138,37 +135,16 @@ def _give_days_to_lists(destination: AnyDestination, dataset_name: str, schema: 
 
 
 def _partition(destination: AnyDestination, dataset_name: str, schema: Schema, table: Any) -> None:
-    """Creates a child table again, partitioned by `partition_date`, from a copy; it can be interrupted anywhere."""
+    """Creates a child table again, partitioned by `partition_date`."""
     with open_client(destination, dataset_name, schema) as client:
         sql, named = client.sql_client, client.sql_client.make_qualified_table_name
-        name, copy = named(table["name"]), named(f"{table['name']}__copy")
-        if not client.get_storage_table(f"{table['name']}__copy")[0]:
-            existing = [sql.escape_column_name(column) for column in client.get_storage_table(table["name"])[1]]
-            own = ", ".join(f"c.{column}" for column in existing if column != sql.escape_column_name(PARTITION_DATE))
-            sql.execute_sql(COPY.format(copy=copy, own=own, table=name, parent=named(table["parent"])))
-        sql.execute_sql(f"DROP TABLE IF EXISTS {name}")
-    _update(destination, dataset_name, schema, table, force=True)
-    with open_client(destination, dataset_name, schema) as client:
-        sql = client.sql_client
-        columns_of_copy = client.get_storage_table(f"{table['name']}__copy")[1]
-        listed = ", ".join(sql.escape_column_name(column) for column in columns_of_copy)
-        ((first, last),) = sql.execute_sql(DAYS.format(table=copy)) or [(None, None)]
-        while first and first <= last:
-            day = min(first + timedelta(days=MAX_DAYS - 1), last)
-            sql.execute_sql(FILL_FROM.format(table=name, columns=listed, copy=copy, first=first, last=day))
-            first = day + timedelta(days=1)
-        sql.execute_sql(f"DROP TABLE {copy}")
+        existing = [sql.escape_column_name(column) for column in client.get_storage_table(table["name"])[1]]
+        own = ", ".join(f"c.{column}" for column in existing if column != sql.escape_column_name(PARTITION_DATE))
+        rows = DAYS_OF_PARENT.format(own=own, table=named(table["name"]), parent=named(table["parent"]))
+    recreate_table(destination, dataset_name, schema, table, rows)
 
 
 def _shape(schema: Schema | None) -> int:
     """The number in a stored schema; this release's for a dataset without tables."""
     table = schema.tables.get(TABLE) if schema else None
     return int(table.get(SHAPE_HINT, 1)) if table else SHAPE  # type: ignore[call-overload]
-
-
-def _update(destination: AnyDestination, dataset_name: str, schema: Schema, table: Any, force: bool = False) -> None:
-    """Updates a table in the destination, and stores the schema there."""
-    schema.update_table(table)
-    schema._bump_version()
-    with open_client(destination, dataset_name, schema) as client:
-        client.update_stored_schema(only_tables=[table["name"]], force=force)

@@ -6,7 +6,6 @@ all that the sandbox needs. Values follow from their seed alone: they are the sa
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -16,7 +15,9 @@ SCALARS: Mapping[str, Callable[[Field, int], Any]] = {
     "bigint": lambda _, number: number % 1_000,
     "double": lambda _, number: number % 100_000 / 100,
     "bool": lambda _, number: number % 2 == 1,
-    "text": lambda field, number: f"{field.name} {number % 1_000}",
+    "text": lambda field, number: (
+        _phone_number(number) if field.name.endswith("phone_number") else f"{field.name} {number % 1_000}"
+    ),
     "json": lambda _, number: {"value": number % 1_000},
 }
 """How a value is made from a random-looking number, by type."""
@@ -35,6 +36,11 @@ def stable_number(*parts: object) -> int:
     """A random-looking number of 64 bits that follows from the parts alone; `hash()` differs between processes."""
     text = " ".join(map(str, parts))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _phone_number(number: int) -> str:
+    """A phone number as people may write it: with a plus, with leading zeros, or in digits."""
+    return f"{('+', '00', '')[number % 3]}7495{number % 10_000_000:07}"
 
 
 def default_value(field: Field, seed: str, time: str) -> Any:
@@ -78,8 +84,7 @@ def fits(field: Field, value: Any) -> bool:
 
 
 def _element(field: Field, seed: str, time: str) -> Any:
-    items = _items(field)
-    return _object(field.children, seed, time) if items is None else default_value(items, seed, time)
+    return _object(field.children, seed, time) if field.items is None else default_value(field.items, seed, time)
 
 
 def _object(children: Mapping[str, Field], seed: str, time: str) -> dict[str, Any]:
@@ -87,8 +92,7 @@ def _object(children: Mapping[str, Field], seed: str, time: str) -> dict[str, An
 
 
 def _fits_element(field: Field, element: Any) -> bool:
-    items = _items(field)
-    return _fits_object(field.children, element) if items is None else fits(items, element)
+    return _fits_object(field.children, element) if field.items is None else fits(field.items, element)
 
 
 def _fits_object(children: Mapping[str, Field], value: Any) -> bool:
@@ -97,10 +101,3 @@ def _fits_object(children: Mapping[str, Field], value: Any) -> bool:
         and value.keys() == children.keys()
         and all(fits(child, value[name]) for name, child in children.items())
     )
-
-
-def _items(field: Field) -> Field | None:
-    """The scalar of a list; the catalog may declare its codes on the list."""
-    if field.items is None or field.items.values:
-        return field.items
-    return replace(field.items, values=field.values)

@@ -119,9 +119,12 @@ def _campaigns() -> list[Entry]:
             "site_id": site_id,
             "site_domain_name": domain,
             "site_blocks": [{"site_block_id": site_id * 10, "site_block_name": "Шапка", "phone_number": number}],
+            "static_utm_source": source,
+            "static_utm_medium": medium,
+            "static_utm_campaign": utm,
             "dynamic_call_tracking": {"reservation_time": "30m", "count_virtual_numbers": 4} if medium else {},
         }
-        for campaign_id, name, _, medium, utm, _, _ in CAMPAIGNS
+        for campaign_id, name, source, medium, utm, _, _ in CAMPAIGNS
     ]
 
 

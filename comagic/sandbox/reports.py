@@ -158,7 +158,7 @@ def daily_stat(report: Report, site_id: int, calls: Iterable[Call]) -> Iterator[
             "clicks_count": clicks,
             "visits_count": clicks,
             "calls_count": count,
-            "current_banner_id": 70_000_000 + first["campaign_id"],
+            "current_banner_id": 70_000_000 + first["campaign_id"],  # a number in CoMagic, a text in CallGear
             "daily_budget": 15_000.0,
             "currency": "RUB",
             "session_ids": [call["visitor_session_id"] for call in grouped],
@@ -174,6 +174,17 @@ def daily_stat(report: Report, site_id: int, calls: Iterable[Call]) -> Iterator[
         }
 
 
+def _phone_number(call: Call) -> str | None:
+    """The caller's phone number as visitors may write it: with a plus, with a leading zero, or in digits."""
+    number = call["contact_phone_number"]
+    return number and f"{('+', '00', '')[stable_number('phone', call['id']) % 3]}{number}"
+
+
+def _rating(call: Call) -> float:
+    """A rating of 1 to 5, in halves."""
+    return 1 + stable_number("rating", call["id"]) % 9 / 2
+
+
 def _call_legs(call: Call) -> list[Row]:
     leg = {"call_session_id": call["id"], "duration": call["total_duration"], "is_failed": False}
     return [
@@ -186,6 +197,7 @@ def _call_legs(call: Call) -> list[Row]:
             "connect_time": None if call["is_lost"] else call["finish_time"],
             "employee_id": call["employees"][0]["employee_id"],
             "employee_full_name": call["employees"][0]["employee_full_name"],
+            "employee_rating": None if call["is_lost"] else _rating(call),
         },
     ]
 
@@ -203,7 +215,12 @@ def _goals(call: Call) -> list[Row]:
 def _chats(call: Call) -> list[Row]:
     chat = {"id": CHATS + call["id"], "communication_id": CHATS + call["id"], "communication_type": "chat"}
     channel = {"chat_channel_id": CHANNEL[0], "chat_channel_name": CHANNEL[1], "messages_count": 3, "status": "succeed"}
-    return [{**chat, **channel, "visitor_ids": [f"wa-{call['visitor_id']}"]}] if call["id"] % 5 == 0 else []
+    visitor = {
+        "visitor_ids": [call["visitor_id"]],
+        "visitor_phone_number": _phone_number(call),
+        "employee_raiting": _rating(call),
+    }
+    return [{**chat, **channel, **visitor}] if call["id"] % 5 == 0 else []
 
 
 def _chat_messages(call: Call) -> list[Row]:
@@ -222,7 +239,12 @@ def _chat_messages(call: Call) -> list[Row]:
 
 
 def _offline_messages(call: Call) -> list[Row]:
-    message = {"id": MESSAGES + call["id"], "communication_id": MESSAGES + call["id"], "text": "Перезвоните мне"}
+    message = {
+        "id": MESSAGES + call["id"],
+        "communication_id": MESSAGES + call["id"],
+        "text": "Перезвоните мне",
+        "visitor_phone_number": _phone_number(call),
+    }
     return [{**message, "communication_type": "offline_message"}] if call["id"] % 7 == 0 else []
 
 

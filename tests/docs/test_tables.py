@@ -23,7 +23,10 @@ def test_page_has_every_table_and_column() -> None:
     for name, resource in resources().items():
         section = PAGE.split(f"\n### {name}\n")[1].split("\n### ")[0]
         for field in resource.fields.values():
-            assert field.type in (LIST, "object") or f"| `{field.name}`" in section, f"{name}.{field.name}"
+            if field.type not in (LIST, "object"):
+                (line,) = [line for line in section.splitlines() if line.startswith(f"| `{field.name}`")]
+                assert line.endswith(f"| {field.meaning} |")
+                assert all(code in line for code in field.values), f"{name}.{field.name}"
             assert field.type != LIST or f"\n### {name}__{field.name}\n" in PAGE
 
 

@@ -86,6 +86,7 @@ def check_campaign(warehouse: Warehouse, account: SyntheticAccount) -> None:
     assert campaign["name"] == sent["name"]
     assert json.loads(campaign["campaign_conditions"]) == sent["campaign_conditions"]
     assert campaign["dynamic_call_tracking__reservation_time"] == "30m"
+    assert campaign["static_utm_source"] == "yandex", "comes only if it is requested"
     assert campaign["creation_time"].isoformat() == "2024-02-29T09:00:00+00:00", "noon in Moscow"
     members = warehouse.query("SELECT count(*) FROM group_employees__members")
     assert members == [(len(account.dictionaries["employees"]),)]

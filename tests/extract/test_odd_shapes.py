@@ -18,6 +18,7 @@ from comagic.extract.privacy import Privacy
 from comagic.extract.rows import IdentifiedRow, RejectedRow, identify
 from comagic.extract.transform import RowTransformer
 from comagic.sandbox import Switches
+from comagic.settings import Settings
 from tests.support.accounts import LONG_AGO, TODAY, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Serve
 from tests.support.sampling import SEED, examples
@@ -110,6 +111,18 @@ def test_scalar_in_another_json_type_is_converted(kind: str, value: Any, convert
     (done,) = transformer.transform([{**plain_row(calls, 1), name: value}])
     assert done[name] == converted
     assert transformer.misfits == []
+
+
+@pytest.mark.parametrize(
+    ("excluded", "expected"),
+    [((), [{"ip": "192.0.2.7"}, {"ip": "192.0.2.8"}]), (("sip_lines/ip_addresses.ip",), [{}, {}])],
+)
+def test_scalars_in_place_of_objects_are_the_field_that_a_brand_sends_alone(excluded: Any, expected: Any) -> None:
+    """Addresses of SIP lines are objects in CoMagic, texts in CallGear."""
+    privacy = Privacy.from_settings(Settings(exclude_fields=excluded)).for_resource(resources()["sip_lines"])
+    transformer = RowTransformer(resources()["sip_lines"], ZONE, privacy)
+    (done,) = transformer.transform([{"id": 1, "ip_addresses": [{"ip": "192.0.2.7"}, "192.0.2.8"]}])
+    assert (done["ip_addresses"], transformer.misfits) == (expected, [])
 
 
 @pytest.mark.expensive

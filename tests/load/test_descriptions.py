@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from comagic.catalog import reports
+from comagic.extract.schema import described
 from tests.support.accounts import access_to, recent_account
 from tests.support.processes import Command, Serve
 from tests.support.warehouses import BigQuery, Warehouse
@@ -28,7 +29,7 @@ def test_describe_updates_existing_tables_once(
     assert all(columns.values()), "a column has no description"
     selected = [name for name in CALLS.selected if name in columns]
     assert selected
-    assert {name: columns[name] for name in selected} == {name: CALLS.fields[name].description for name in selected}
+    assert {name: columns[name] for name in selected} == {name: described(CALLS.fields[name]) for name in selected}
     assert "All descriptions are up to date." in command("describe", **environment).out
 
 

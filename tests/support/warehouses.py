@@ -72,6 +72,7 @@ class Warehouse:
 
     def __init__(self, folder: Path, name: str = "comagic") -> None:
         self.file = folder / f"{name}_pipeline.duckdb"
+        self.environment: dict[str, str] = {}
         self.pipeline = dlt.pipeline(
             pipeline_name=name,
             destination=dlt.destinations.duckdb(str(self.file), supports_transactions=True),
