@@ -33,6 +33,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from math import ceil
 from pathlib import Path
+from shutil import copy
 from threading import Event, Thread
 from typing import Any
 
@@ -217,6 +218,9 @@ def measure(load: Load, server: Server, served: Served, bytecode: str) -> Measur
     task = Task(**access, fields=types, windows=week_windows(first_day, end))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if load.method == PIPELINE:
+            (folder / ".dlt").mkdir()  # its configuration turns compression off, among others
+            copy(load.checkout / ".dlt" / "config.toml", folder / ".dlt")
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPYCACHEPREFIX": bytecode,
