@@ -325,7 +325,7 @@ def prepare_process() -> None:
     os.umask(0o077)  # new files hold personal data; existing ones keep their mode
     mask_logs()
     if not gc.get_freeze_count():  # once: what a function's earlier run has left may be garbage
-        # Rows are not garbage: with Python's own threshold, looking for it takes a seventh of a load's CPU time.
+        # Rows are not garbage: with Python's own threshold, looking for it takes an eighth of a load's CPU time.
         gc.freeze()
         gc.set_threshold(100_000)
 
