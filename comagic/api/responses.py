@@ -21,7 +21,10 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, or a byte that is not UTF-8."""
 TYPE_MARK = re.compile("^[\uf026-\uf02e]")
 """What dlt's files begin a text with that is no text: the rest would be read as a number, a time, a UUID."""
-TYPE_MARK_IN_BODY = re.compile(rb"\xef\x80[\xa6-\xae]|\\u[fF]02[6-9a-eA-E]")
+TYPE_MARKS_IN_BODY = [
+    re.compile(mark) for mark in (rb"\xef\x80[\xa6-\xae]", rb"\\uf02[6-9a-eA-E]", rb"\\uF02[6-9a-eA-E]")
+]
+"""Each begins with fixed bytes, which are found fast; one pattern of alternatives takes three times as long."""
 
 
 MAX_VALUES, MAX_CONTAINERS, MAX_LEVELS = 2_500_000, 500_000, 100
@@ -71,6 +74,9 @@ MAX_ID = 100
 
 BIG_INTEGER = re.compile(rb"[:\[,]\s*-?\d{19}")
 """A number that may exceed 64 bits; the fast parser would round it to a double."""
+DIGITS_TO_ZERO = bytes.maketrans(b"123456789[,", b"000000000::")
+"""Makes the bytes below of each such number, without spaces and sign: to look for them takes a quarter of the time."""
+BIG_ZERO = b":" + 19 * b"0"
 
 
 def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dict[str, Any], int, float]:
@@ -100,7 +106,7 @@ def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dic
     repairs = 0
     try:
         try:
-            response = standard_json.loads(body) if BIG_INTEGER.search(body) else json.loadb(body)
+            response = standard_json.loads(body) if _has_big_integer(body) else json.loadb(body)
         except ValueError:
             response, repairs = _decode_leniently(method, body)
         is_deep = isinstance(response, dict) and _is_deeper(response, MAX_LEVELS)
@@ -113,7 +119,7 @@ def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dic
         )
     if not isinstance(response, dict):
         raise BadResponseError(f"{method}: the response is not a JSON-RPC object.")
-    if TYPE_MARK_IN_BODY.search(body):
+    if any(mark.search(body) for mark in TYPE_MARKS_IN_BODY):
         response, marks = _replaced(response, TYPE_MARK)
         repairs += marks
     return response, repairs, share
@@ -137,12 +143,21 @@ def _replaced(value: Any, pattern: re.Pattern[str]) -> tuple[Any, int]:
     return map_texts(value, lambda part: pattern.sub(replace, part)), replaced
 
 
+def _has_big_integer(body: bytes | bytearray) -> bool:
+    return BIG_ZERO in body.translate(DIGITS_TO_ZERO, b"- \t\n\r\f\v") and bool(BIG_INTEGER.search(body))
+
+
 def _is_deeper(value: Any, levels: int) -> bool:
     """True if a list or object has more levels."""
-    if levels == 0:
-        return True
-    items = value.values() if isinstance(value, dict) else value
-    return any(_is_deeper(item, levels - 1) for item in items if isinstance(item, (dict, list)))
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) is dict or type(item) is list
+        ]
+    return bool(level)
 
 
 def _decode_leniently(method: str, body: bytes | bytearray) -> tuple[Any, int]:

@@ -8,10 +8,8 @@ Methods to load the same calls from the same server, with the default fields:
 pipeline: this project, as `python comagic_pipeline.py` runs it: typed columns, child tables, merge by id.
 narrow:   the same with 31 fields.
 wide:     the same with all 105 fields and all nested lists.
-script:   the least that a script has to do: pages into pyarrow into one flat DuckDB table, lists as JSON text,
-          appended, without child tables, merge, state or retries. A lower bound, not an alternative.
 
-Rates exclude the time spent waiting for the server.
+Rates exclude the time spent waiting for the server. `tests.benchmarks.pace` compares with other ways to load.
 """
 
 import json
@@ -20,7 +18,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,7 @@ from tests.support.article import ARTICLE_FIELDS
 FIRST_DAY = datetime(2025, 1, 6)
 CALLS_PER_DAY = 20_000
 CALLS_PER_WEEK = CALLS_PER_DAY * 6.35
-METHODS = ("pipeline", "narrow", "wide", "script")
+METHODS = ("pipeline", "narrow", "wide")
 FIELDS = {"narrow": ARTICLE_FIELDS, "wide": "all"}
 STEPS = ("extract", "normalize", "load")
 
@@ -70,57 +67,6 @@ def measure_pipeline(access: dict[str, str], folder: Path, until: datetime, fiel
     seconds["extract"] -= client.usage.seconds
     calls = load.progress.syncs["calls"].rows
     return {"calls": calls, "rows": load.tables.total(), "server": client.usage.seconds, **seconds}
-
-
-def measure_script(access: dict[str, str], folder: Path, until: datetime) -> dict[str, float]:
-    """Loads pages into one flat table."""
-    import duckdb
-    import pyarrow
-    import requests
-
-    from comagic.catalog import LIST, reports
-
-    fields = reports()["calls"].selected
-    lists = [name for name in fields if reports()["calls"].fields[name].type == LIST]
-    types = {"bigint": pyarrow.int64(), "bool": pyarrow.bool_(), "double": pyarrow.float64()}
-    schema = pyarrow.schema(
-        [(name, types.get(reports()["calls"].fields[name].type, pyarrow.string())) for name in fields]
-    )
-    spent = dict.fromkeys(("server", *STEPS), 0.0)
-    calls = 0
-    with duckdb.connect(str(folder / "b.duckdb")) as connection:
-        connection.register("page", schema.empty_table())
-        connection.execute("CREATE TABLE calls AS FROM page")
-        day = FIRST_DAY
-        while day < until:
-            offset, length = 0, 10_000
-            while length == 10_000:
-                params = {
-                    "access_token": access["access_token"], "limit": 10_000, "offset": offset, "fields": fields,
-                    "date_from": f"{day}", "date_till": f"{day + timedelta(days=1, seconds=-1)}",
-                    "sort": [{"field": "start_time", "order": "asc"}],
-                }  # fmt: skip
-                body = {"jsonrpc": "2.0", "id": 1, "method": "get.calls_report", "params": params}
-                marks = [time.perf_counter()]
-                content = requests.post(access["base_url"], json=body, timeout=60).content
-                marks.append(time.perf_counter())
-                rows = json.loads(content)["result"]["data"]
-                marks.append(time.perf_counter())
-                for row in rows:
-                    for name in lists:
-                        row[name] = json.dumps(row[name], ensure_ascii=False)
-                page = pyarrow.Table.from_pylist(rows, schema=schema)
-                marks.append(time.perf_counter())
-                connection.register("page", page)
-                connection.execute("INSERT INTO calls FROM page")
-                marks.append(time.perf_counter())
-                for name, began, ended in zip(spent, marks, marks[1:], strict=False):
-                    spent[name] += ended - began
-                length = len(rows)
-                offset += length
-            calls += offset
-            day += timedelta(days=1)
-    return {"calls": calls, "rows": calls, **spent}
 
 
 @click.group(invoke_without_command=True)
@@ -189,10 +135,7 @@ def one(method: str, size: int, folder: Path) -> None:
         try:
             access = json.loads(server.stdout.readline()) if server.stdout else {}
             until = FIRST_DAY + timedelta(days=max(1, round(size / CALLS_PER_WEEK * 7)))
-            if method == "script":
-                measured = measure_script(access, folder, until)
-            else:
-                measured = measure_pipeline(access, folder, until, FIELDS.get(method))
+            measured = measure_pipeline(access, folder, until, FIELDS.get(method))
         finally:
             server.terminate()
     click.echo(json.dumps({**measured, "peak": peak_memory()}))

@@ -1,5 +1,6 @@
 """Terminals without Cyrillic and folders with odd names are no reason to fail, or the error says what to do."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from comagic.cli.commands import prepare_process
 from tests.support.accounts import access_to, recent_account
 from tests.support.processes import SCRIPT, Command, Serve
 from tests.support.sampling import sample
@@ -52,3 +54,19 @@ def test_without_credentials_the_message_says_where_to_start_the_program(command
     assert outcome.code == 2
     assert "No credentials are configured" in outcome.err
     assert f"There is no folder .dlt in {place}" in outcome.err.replace("\n", " ")
+
+
+def test_garbage_is_looked_for_rarely_and_what_an_earlier_run_left_is_not_kept() -> None:
+    gc.unfreeze()
+    gc.set_threshold(700)
+    try:
+        prepare_process()
+        imported, threshold = gc.get_freeze_count(), gc.get_threshold()[0]
+        left = [[] for _ in range(10_000)]  # type: ignore[var-annotated]
+        prepare_process()
+        assert imported > 10_000
+        assert threshold == 100_000
+        assert gc.get_freeze_count() <= imported, f"{len(left)} objects are kept"
+    finally:
+        gc.freeze()
+        gc.set_threshold(100_000)
