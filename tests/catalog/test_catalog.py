@@ -72,8 +72,8 @@ OTHER_TYPES = {
 
 A phone number can begin with a plus or a zero, and is text. A rating may be a decimal; it is a double since that is the
 type to which BigQuery widens whole numbers and in which averages are, and halves are exact. The id of a banner is a
-number, in CallGear a string. The sample of `sources` has a list of objects. Ids of goals and of their groups are numbers
-in one place and texts in another; the time of a phrase is a time of day in the sample.
+number, in CallGear a string. The sample of `sources` has a list of objects. Ids of goals and of their groups are
+numbers in one place and texts in another; the time of a phrase is a time of day in the sample.
 """
 
 every_report = pytest.mark.parametrize("report", reports().values(), ids=lambda report: report.name)

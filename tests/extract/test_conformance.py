@@ -62,6 +62,10 @@ def load_all(command: Command, base_url: str, **environment: str) -> Outcome:
     )
 
 
+SCALARS = {"sip_lines__ip_addresses": "ip"}
+"""Child tables of objects where a scalar is one of their fields, since a brand sends that alone."""
+
+
 class Comparison:
     """Compares what was sent with what is in the tables.
 
@@ -121,7 +125,7 @@ class Comparison:
         if len(children) != len(sent):
             yield f"{name} has {len(children)} items instead of {len(sent)}"
         for item, child in zip(sent, children, strict=False):
-            for key, value in item.items() if isinstance(item, dict) else [("value", item)]:
+            for key, value in item.items() if isinstance(item, dict) else [(SCALARS.get(table, "value"), item)]:
                 yield from (f"{name}: {one}" for one in self._compare(value, child, key, table))
 
 
