@@ -25,20 +25,29 @@ from comagic_pipeline import load_comagic
 from tests.support.emulator import run_emulator
 from tests.support.hook import Hook
 from tests.support.processes import SCRIPT, Command, Outcome, Start
-from tests.support.sampling import sample
+from tests.support.sampling import sample_within
 from tests.support.warehouses import BigQuery, PostgreSQL, Warehouse
+
+EXPENSIVE_SECONDS, USUAL_SECONDS = 60, 8
+"""What all the expensive tests of a run may take together, and what one takes whose mark does not say."""
 
 gc.freeze()  # what is imported stays, and rows are not garbage: with Python's own threshold, tests take a tenth longer
 gc.set_threshold(100_000)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out three quarters of the expensive tests, chosen by the seed, as `sample` does with cases."""
-    expensive = [item for item in items if item.get_closest_marker("expensive")]
-    chosen = sample(expensive, -(-len(expensive) // 4))
+    """Leaves out most of the expensive tests, chosen by the seed, as `sample` does with cases."""
+    expensive = {item: _seconds(item) for item in items if item.get_closest_marker("expensive")}
+    chosen = sample_within(expensive, EXPENSIVE_SECONDS)
     dropped = [item for item in expensive if item not in chosen]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
+
+
+def _seconds(item: pytest.Item) -> float:
+    """About how long an expensive test takes: the argument of its mark."""
+    mark = item.get_closest_marker("expensive")
+    return float(mark.args[0]) if mark and mark.args else USUAL_SECONDS
 
 
 @pytest.fixture(autouse=True)

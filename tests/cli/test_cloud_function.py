@@ -200,6 +200,7 @@ def test_run_stops_before_its_time_limit_and_next_event_resumes(
     assert sandbox.requests - requests_before <= 33, "the next event started at the beginning"
 
 
+@pytest.mark.expensive(17)
 def test_what_bigquery_denies_is_acknowledged_after_one_try(
     serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -222,6 +223,7 @@ def test_what_bigquery_denies_is_acknowledged_after_one_try(
     assert warehouse_in_bigquery.query("SELECT count(*) > 0 FROM tags") == [(True,)]
 
 
+@pytest.mark.expensive
 def test_http_request_gets_outcome_and_message(
     serve: Serve, start_function: StartFunction, warehouse_in_bigquery: BigQuery
 ) -> None:

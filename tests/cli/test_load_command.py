@@ -26,7 +26,7 @@ def test_key_and_endpoint_in_the_environment_are_enough(run: Command, serve: Ser
 
 def test_login_and_password_are_enough(command: Command, serve: Serve) -> None:
     sandbox = serve(recent_account(1), Switches(session_calls=3))
-    environment = access_to(sandbox, SOURCES__COMAGIC__CREDENTIALS__LOGIN=LOGIN)
+    environment = access_to(sandbox, SOURCES__COMAGIC__CREDENTIALS__LOGIN=LOGIN, SOURCES__COMAGIC__CONCURRENCY="1")
     environment["SOURCES__COMAGIC__CREDENTIALS__PASSWORD"] = PASSWORD
     del environment["SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"]
     result = command(**environment)

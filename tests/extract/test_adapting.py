@@ -103,7 +103,7 @@ def test_method_that_is_gone_is_a_missing_component(serve: Serve, command: Comma
     assert (outcome.code, f"Skipped: {name}. {method}" in outcome.out) == (0, True), outcome.out
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(16)
 @pytest.mark.parametrize("brand", ["comagic", "callgear", "novofon"])
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 def test_everything_of_each_brand_is_loaded_and_what_it_lacks_is_named(

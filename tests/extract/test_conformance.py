@@ -221,7 +221,7 @@ def test_every_documented_value_in_every_shape_reaches_dlt(
         assert set(client.left_out.get(resource.method, ())) == (set() if is_known else lacking)
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(24)
 @pytest.mark.parametrize(("brand", "turn"), sample(LOADS, 1))
 def test_every_documented_value_in_every_shape_is_in_duckdb(
     serve: Serve, command: Command, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, brand: str, turn: int
@@ -233,7 +233,7 @@ def test_every_documented_value_in_every_shape_is_in_duckdb(
     check_loaded(manual, warehouse)
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(24)
 @pytest.mark.parametrize("brand", sample(MANUALS, 1))
 def test_every_documented_value_is_in_bigquery(
     serve: Serve,
@@ -253,7 +253,7 @@ WARNED, FAILED = (REFUSED, TOTAL, ""), (GONE, DISABLED, "")
 """Troubles that are reported while all is loaded, and those that cost a resource; each with none at all."""
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(24)
 @pytest.mark.parametrize(("troubles", "turn"), sample(product((WARNED, FAILED), range(3)), 1))
 def test_resource_with_a_trouble_is_named_and_the_others_are_loaded(
     serve: Serve,

@@ -32,7 +32,7 @@ class Pages(DataApiClient):
     """
 
     def __init__(self, row: Callable[[int], dict[str, Any]], rows: int, total: int) -> None:
-        self.usage, self.deadline = Usage(), Deadline()
+        self.usage, self.deadline, self.manual = Usage(), Deadline(), ""
         self.allowed: list[float] = []
         self._row, self._rows, self._total = row, rows, total
 

@@ -38,6 +38,7 @@ def find_texts(folder: Path, result: Outcome, *texts: str) -> list[str]:
     return [f"{text} in {place}" for place, content in places.items() for text in texts if text.encode() in content]
 
 
+@pytest.mark.expensive(5)
 @pytest.mark.parametrize("errors", sample([{}, {"get.calls_report": "forbidden"}], 1))
 def test_login_and_pseudonym_key_are_written_nowhere(
     run: Command, serve: Serve, place: Path, errors: dict[str, str]

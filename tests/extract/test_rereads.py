@@ -24,6 +24,7 @@ def old_account() -> SyntheticAccount:
     return SyntheticAccount(first_day=days_ago(90).date(), last_day=days_ago(2).date(), calls_per_day=2)
 
 
+@pytest.mark.expensive
 def test_days_of_uploads_beyond_the_lookback_are_read_once_more_and_no_others(
     serve: Serve, command: Command, place: Path
 ) -> None:

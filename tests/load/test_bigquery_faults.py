@@ -24,7 +24,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("run", "kind", "number"), sample(CASES, 2))
+@pytest.mark.parametrize(("run", "kind", "number"), sample(CASES, 1))
 def test_fault_at_a_request_loses_and_doubles_nothing(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery, run: str, kind: str, number: int
 ) -> None:

@@ -128,6 +128,7 @@ def test_rows_that_were_staged_twice_are_merged_once(
             assert warehouse_in_bigquery.query(f"SELECT COUNT(*) - COUNT(DISTINCT {key}) FROM {table}") == [(0,)]
 
 
+@pytest.mark.expensive(5)
 def test_load_job_that_could_not_be_polled_is_not_sent_again(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery
 ) -> None:

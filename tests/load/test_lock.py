@@ -28,6 +28,7 @@ def test_second_run_is_rejected_without_notification_and_killed_run_blocks_nobod
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive(6)
 def test_second_run_with_another_working_folder_is_kept_out_of_a_duckdb_file(
     serve: Serve, start: Start, command: Command, place: Path
 ) -> None:

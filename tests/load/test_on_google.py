@@ -27,7 +27,7 @@ def test_without_a_project_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch
     assert (done.returncode, "GOOGLE_CLOUD_PROJECT=" in done.stdout) == (2, True), done.stderr
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(50)
 def test_all_checks_but_the_lock_pass_in_the_emulator(emulator: str) -> None:
     """The emulator does not honour `If-Match`, which is what the check of the lock finds."""
     done = on_google(

@@ -22,6 +22,7 @@ PACKAGES = "SELECT COUNT(DISTINCT _dlt_load_id) FROM load_windows"
 BOTH = {"SOURCES__COMAGIC__RESOURCES": "calls,chats"}
 
 
+@pytest.mark.expensive(10)
 def test_reports_and_clients_share_a_package_and_split_it_if_it_is_full(
     serve: Serve, command: Command, place: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_package_has_a_limited_number_of_days(
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
+@pytest.mark.expensive(6)
 def test_what_was_read_longest_ago_is_read_first(serve: Serve, command: Command, place: Path) -> None:
     environment = access_to(serve(recent_account(1)))
 

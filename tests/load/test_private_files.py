@@ -3,12 +3,15 @@
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.support.accounts import access_to, recent_account
 from tests.support.processes import Serve, Start
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+@pytest.mark.expensive(10)
 def test_files_are_private_and_no_copy_of_the_rows_is_left(serve: Serve, start: Start, place: Path) -> None:
     environment = access_to(serve(recent_account(5)))
     assert start(**environment).wait() == 0

@@ -56,7 +56,7 @@ def test_second_load_of_lists_without_elements_misses_nothing(serve: Serve, comm
         assert "WARNING" not in result.err, "dlt misses columns of child tables"
 
 
-@pytest.mark.parametrize(("sql", "message"), sample(DROPPED, 2))
+@pytest.mark.parametrize(("sql", "message"), sample(DROPPED, 1))
 def test_what_was_dropped_by_hand_comes_back(
     serve: Serve, command: Command, place: Path, sql: str, message: str
 ) -> None:

@@ -142,7 +142,7 @@ def one_column_a_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bigquery, "_raw_capabilities", capabilities)
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(15)
 @pytest.mark.usefixtures("one_column_a_statement")
 def test_earlier_dataset_in_bigquery_is_migrated_and_loaded(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery

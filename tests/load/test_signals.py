@@ -13,7 +13,7 @@ from tests.support.warehouses import Warehouse
 TERMINATED = "Stopped early: Terminated. Loaded data is kept; the next run resumes."
 
 
-@pytest.mark.parametrize("moment", sample(range(1, 15), 2))
+@pytest.mark.parametrize("moment", sample(range(1, 15), 1))
 def test_sigterm_exits_75_and_next_run_resumes(
     serve: Serve, start: Start, command: Command, place: Path, moment: int
 ) -> None:

@@ -16,7 +16,7 @@ from tests.support.warehouses import BigQuery
 TASKS = 3
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(17)
 def test_parallel_tasks_load_the_same_tables_as_one_run(serve: Serve, warehouse_in_bigquery: BigQuery) -> None:
     """Each has its own state and staging tables; a failed task is started again, as Cloud Run does."""
     account = recent_account(5)

@@ -191,6 +191,7 @@ def test_account_is_reproducible_and_realistic() -> None:
     assert other[0] != first[0]
 
 
+@pytest.mark.expensive
 def test_page_deep_in_millions_of_calls_is_made_without_the_calls_before_it() -> None:
     account = SyntheticAccount(first_day=date(2020, 1, 1), calls_per_day=50_000)
     start, far = datetime(2020, 1, 1), datetime(2100, 1, 1)

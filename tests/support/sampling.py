@@ -1,7 +1,7 @@
 """Long lists of cases: all of them in `.ci/proofs`, a seeded sample of them in every other run."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import TypeVar
 
@@ -21,6 +21,18 @@ def sample(cases: Iterable[Case], size: int) -> list[Case]:
         return listed
     chosen = set(Random(SEED).sample(range(len(listed)), size))
     return [case for number, case in enumerate(listed) if number in chosen]
+
+
+def sample_within(costs: Mapping[Case, float], most: float) -> list[Case]:
+    """Returns a sample of the cases that costs so much together at most; all of them in `.ci/proofs`."""
+    if ALL_CASES:
+        return list(costs)
+    chosen, left = [], most
+    for case in Random(SEED).sample(list(costs), len(costs)):
+        if costs[case] <= left:
+            chosen.append(case)
+            left -= costs[case]
+    return chosen
 
 
 def examples(number: int) -> int:
