@@ -65,7 +65,8 @@ def test_killed_load_is_resumed_by_the_next_run(serve: Serve, start: Start, comm
             process.kill()
 
     sandbox = serve(account, before_answer=kill)
-    environment = access_to(sandbox, SOURCES__COMAGIC__LOAD_PACKAGE_ROWS="60", SOURCES__COMAGIC__WINDOW_DAYS="4")
+    settings = {"LOAD_PACKAGE_ROWS": "60", "WINDOW_DAYS": "4", "CONCURRENCY": "1"}  # else nothing is loaded by then
+    environment = access_to(sandbox, **{f"SOURCES__COMAGIC__{name}": value for name, value in settings.items()})
     process = start(**environment)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL

@@ -185,7 +185,7 @@ def by_type(state: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [values for address, values in state.items() if address.split(".")[0] == kind]
 
 
-@pytest.mark.expensive
+@pytest.mark.expensive(22)
 @needs_terraform
 def test_ways_replace_each_other_and_nothing_of_the_data_is_made_again(prod: Terraform) -> None:
     state = apply(prod, FUNCTION)
