@@ -7,10 +7,11 @@ an error all that was read ahead is dropped, since it may have the same cause.
 
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from heapq import heappop, heappush
 from threading import Event, RLock, Thread
 from typing import Any
 
@@ -19,9 +20,9 @@ from dlt.common.json import json
 from ..exceptions import UnreachableError
 from .transport import MAX_SECONDS, Exchange, Transport
 
-AHEAD_BYTES = 64 * 2**20
-"""Bytes of responses that may wait for their turn: six pages of the 2019 article's 31 fields."""
-AHEAD_ROUNDS = 2
+AHEAD_BYTES = 96 * 2**20
+"""Bytes of responses that may wait for their turn: eight pages of the 2019 article's 31 fields."""
+AHEAD_ROUNDS = 3
 """How many times the requests in flight may wait for their turn: what is dropped after an error was in vain."""
 TOTAL = re.compile(rb'"total_items"\s*:\s*(\d{1,12})\b')
 """Rows of a query, as its response says; only to guess which pages follow."""
@@ -44,6 +45,28 @@ class Planned:
     offsets: Iterable[int] = (0,)
 
 
+@dataclass(frozen=True, order=True)
+class Asked:
+    """A request that will be made; they are ordered by their turn.
+
+    Attributes:
+        query: number of the query in the plan.
+        offset: offset of the page.
+        method: the method.
+        params: its parameters, without those of every request.
+    """
+
+    query: int
+    offset: int
+    method: str = field(compare=False)
+    params: Params = field(compare=False)
+
+    @cached_property
+    def key(self) -> bytes:
+        """What the request is recognized by."""
+        return _key(self.method, self.params)
+
+
 @dataclass
 class Sent:
     """A request that was sent.
@@ -55,6 +78,7 @@ class Sent:
         received_at: when it ended, by the clock for waiting.
         received: when it ended, by the clock on the wall.
         total: rows of the query, as far as can be guessed before its turn.
+        is_first: whether it is for the first page of a query.
         done: set at its end.
     """
 
@@ -64,6 +88,7 @@ class Sent:
     received_at: float = 0.0
     received: datetime | None = None
     total: int | None = None
+    is_first: bool = False
     done: Event = field(default_factory=Event)
 
     @property
@@ -126,13 +151,14 @@ class Prefetcher:
         self._concurrency = concurrency
         self._has_room, self._prepare, self._connect, self._now = has_room, prepare, connect, now
         self._lock = RLock()
-        self._plan: Iterator[tuple[str, Params]] = iter(())
-        self._next: deque[tuple[str, Params]] = deque()
+        self._plan: Iterator[Asked] = iter(())
+        self._next: list[Asked] = []
         self._following: Callable[[int], Iterable[int]] = lambda _: ()
         self._entries: dict[bytes, Sent] = {}
+        self._turns: dict[bytes, Asked] = {}
         self._asked: set[bytes] = set()
         self._idle: list[Transport] = []
-        self._size = self._running = 0
+        self._size = self._running = self._pages = 0
         self._is_held = False
 
     @property
@@ -155,12 +181,13 @@ class Prefetcher:
             return
         with self._lock:
             self._plan = (
-                (method, {**query.params, "offset": offset, "limit": limit})
-                for query in queries
+                Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
+                for number, query in enumerate(queries)
                 for offset in query.offsets
             )
             self._next.clear()
             self._asked.clear()
+            self._turns.clear()
             self._following = following
             self._start()
 
@@ -211,54 +238,67 @@ class Prefetcher:
 
     def _start(self) -> None:
         """Starts as many of the planned requests as there is room for."""
-        while not self._is_held and self._may_start() and (planned := self._next_planned()):
-            prepared = self._prepare(*planned)
+        while not self._is_held and self._may_start() and (asked := self._next_asked()):
+            prepared = self._prepare(asked.method, asked.params)
             if prepared is None:
-                self._next.appendleft(planned)
+                heappush(self._next, asked)
                 return
-            key, entry = _key(*planned), Sent(prepared.request_id)
-            self._entries[key] = entry
-            self._asked.add(key)
+            entry = Sent(prepared.request_id, is_first=asked.offset == 0)
+            self._entries[asked.key] = entry
+            self._asked.add(asked.key)
             self._running += 1
-            Thread(target=self._fetch, args=(planned, prepared, entry), daemon=True).start()
+            Thread(target=self._fetch, args=(asked, prepared, entry), daemon=True).start()
 
     def _may_start(self) -> bool:
         held = sum(entry.size for entry in self._entries.values())
         is_small = held + (self._running + 1) * self._size <= AHEAD_BYTES
-        is_near = self.outstanding < AHEAD_ROUNDS * self._concurrency
-        return self._running < self._concurrency and is_near and is_small and self._has_room(self.outstanding)
+        return self._running < self._concurrency and is_small and self._has_room(self.outstanding)
 
-    def _next_planned(self) -> tuple[str, Params] | None:
-        while planned := self._next.popleft() if self._next else next(self._plan, None):
-            entry = self._entries.get(_key(*planned))
+    def _next_asked(self) -> Asked | None:
+        """The next request to make; those of a query whose first page is there come before those of later queries."""
+        while asked := self._pop():
+            entry = self._entries.get(asked.key)
+            self._turns[asked.key] = asked
             if entry and entry.total is not None:
-                self._follow(planned, entry.total)
-            if entry is None and _key(*planned) not in self._asked:
-                return planned
+                self._follow(asked, entry.total)
+            if entry is not None or asked.key in self._asked:
+                continue
+            # Its pages are not known yet; it is taken to have as many as the last query.
+            expected = self._pages * sum(not entry.done.is_set() for entry in self._entries.values() if entry.is_first)
+            if self.outstanding + expected < AHEAD_ROUNDS * self._concurrency:
+                return asked
+            heappush(self._next, asked)
+            return None
         return None
 
-    def _follow(self, planned: tuple[str, Params], total: int) -> None:
-        method, params = planned
-        if params["offset"] == 0:
-            self._next.extendleft((method, {**params, "offset": nth}) for nth in reversed([*self._following(total)]))
+    def _pop(self) -> Asked | None:
+        return heappop(self._next) if self._next else next(self._plan, None)
 
-    def _fetch(self, planned: tuple[str, Params], prepared: Prepared, entry: Sent) -> None:
+    def _follow(self, asked: Asked, total: int) -> None:
+        if asked.offset == 0:
+            offsets = list(self._following(total))
+            self._pages = len(offsets)
+            for offset in offsets:
+                heappush(self._next, replace(asked, offset=offset, params={**asked.params, "offset": offset}))
+
+    def _fetch(self, asked: Asked, prepared: Prepared, entry: Sent) -> None:
         with self._lock:
             transport = self._idle.pop() if self._idle else self._connect()
         exchange, reason = None, None
         try:
-            exchange = transport.post(planned[0], prepared.body, prepared.seconds)
+            exchange = transport.post(asked.method, prepared.body, prepared.seconds)
         except Exception as error:  # raised when its turn comes
             reason = error
         with self._lock:
             self._idle.append(transport)
             self._running -= 1
-            if self._entries.get(_key(*planned)) is entry:
+            if self._entries.get(asked.key) is entry:
                 if exchange is None:
                     self._is_held = True
                 elif (total := _total(exchange.body)) is not None:
                     entry.total = total
-                    self._follow(planned, total)
+                    if turn := self._turns.get(asked.key):  # else the plan, which is new, has yet to come to it
+                        self._follow(turn, total)
                 entry.end(exchange, reason, self._now())
                 self._start()
 

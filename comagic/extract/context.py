@@ -1,6 +1,6 @@
 """What the resources of one account, or of one client of an agency, are read with."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cached_property
@@ -35,6 +35,7 @@ class Context:
         user_id: the client of the agency, where several are loaded; its rows carry it.
         progress: the progress to update; without it errors are raised.
         part: what distinguishes a dlt resource from another of the same report, in its name.
+        on_extracted: called when all of a resource's part of a load package was read, with the package's rows.
         present: the instant up to which a load reads; None for that of each run.
         package_share: rows after which a report leaves the rest of a load package to others; 0 for all of it.
     """
@@ -47,6 +48,7 @@ class Context:
     progress: Progress | None = None
     part: str = ""
     present: datetime | None = None
+    on_extracted: Callable[[int], None] | None = None
     package_share: int = 0
 
     def name(self, resource: Resource) -> str:
@@ -129,6 +131,11 @@ class Context:
         manual = self.client.manual
         own = {name for name, one in resources().items() if one.component or manual in one.not_in}
         return own.union(self.settings.optional_resources)
+
+    def note_extracted(self, rows: int) -> None:
+        """Takes that a resource's part of a load package was read, and how many rows the package has."""
+        if self.on_extracted:
+            self.on_extracted(rows)
 
     def transformer(
         self, resource: Resource, zone: tzinfo, parameters: Collection[str], existing: Mapping[str, str | None]

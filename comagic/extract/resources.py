@@ -172,6 +172,7 @@ def load_report(report: Report, context: Context, cursor: Cursor | None) -> Iter
         if context.progress is None:
             raise
         context.progress.fail(context.name(report), error, context.new_sync(report))
+    context.note_extracted(package_rows())
 
 
 def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Iterator[TDataItems]:
@@ -238,6 +239,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             yield rejected_rows(part.rejected, report.name, part.window, zone)
         progress.finish_window(name, part, misfits)
         progress.warn(transformer.unknown.warnings())
+        context.note_extracted(package_rows())
         _note_requested(manifest, report, context)
         context.warn_of_left_out(report)
         loaded += part.loaded
@@ -357,6 +359,7 @@ def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDict
             manifest.add_scope(parameters)
         yield found.rows
         yield from found.finish()
+        context.note_extracted(package_rows())
 
     resource = dlt.resource(
         rows,

@@ -27,6 +27,7 @@ from ..settings import Settings
 from .destinations import BIGQUERY, default_package_rows, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
+from .normalizing import choose_workers, forget_workers, prepare_workers
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
 from .repair import restore_missing
@@ -128,10 +129,17 @@ class Load:
             self.settings = self.settings.copy()
             self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
+        has_workers = prepare_workers()
+        if has_workers:
+            self._stack.callback(forget_workers)
         present = pendulum.now("UTC")  # or the end of the period would move while it is read ahead
         parts: list[Part] = [
             (
-                Context(self.settings, self.client, self.since, self.until, user_id, self.progress, present=present),
+                Context(
+                    *(self.settings, self.client, self.since, self.until, user_id, self.progress),
+                    present=present,
+                    on_extracted=choose_workers if has_workers else None,
+                ),
                 resources_for_client(chosen, user_id, clients),
             )
             for user_id in clients

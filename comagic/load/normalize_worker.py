@@ -1,0 +1,28 @@
+"""What the fork server imports for the processes that normalize; nothing else imports it.
+
+A worker ends when the fork server does, which ends with the load, however that is killed: else it would go on writing
+into the folder that the next run repairs.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+from contextlib import suppress
+
+import dlt.normalize.normalize  # noqa: F401
+import pyarrow.parquet  # noqa: F401
+
+PR_SET_PDEATHSIG = 1
+"""Linux: the signal that a process gets when its parent ends."""
+
+
+def end_with_parent() -> None:
+    """Makes this process end when its parent does."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+gc.freeze()  # as in the program itself
+gc.set_threshold(100_000)
+os.register_at_fork(after_in_child=end_with_parent)

@@ -1,0 +1,82 @@
+"""How many processes dlt normalizes a load package with: two for a large one, where the machine has the cores.
+
+Two processes halve the time of what takes longest, and cost a third of a second and some memory, so that small packages
+are normalized in this process. They come from a fork server, which starts them in hundredths of a second: a fork would
+be unsafe beside the threads that read ahead, and a new interpreter for each package would take half a second.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from functools import cache
+from importlib.machinery import ModuleSpec
+from multiprocessing.forkserver import ensure_running
+
+import dlt
+
+from .merge import release_memory
+
+WORKERS = 2
+MIN_ROWS = 50_000
+"""Rows of the reports and dictionaries of a package, without those of child tables, from which two processes pay."""
+SERVER_ROWS = 20_000
+"""Rows from which the fork server is started: its imports take two seconds, beside the reading of more rows."""
+ROWS_PER_FILE = 9_000
+"""Rows after which dlt begins another file: fewer than a page has, so that the two get the same number of pages."""
+WORKER_SETTING, METHOD_SETTING = "normalize.workers", "normalize.start_method"
+FILE_SETTING = "sources.data_writer.file_max_items"
+
+
+def prepare_workers() -> bool:
+    """Prepares dlt for several processes; returns whether packages can be normalized by them.
+
+    Not if the user has chosen a number of workers, nor with one core, nor where a process left behind by a killed load
+    could not be ended (systems other than Linux), nor in a process that may not have children, or in a thread.
+    """
+    is_chosen = dlt.config.get(WORKER_SETTING) is not None
+    is_main = threading.current_thread() is threading.main_thread() and not multiprocessing.current_process().daemon
+    if is_chosen or not is_main or sys.platform != "linux" or len(os.sched_getaffinity(0)) < WORKERS:
+        return False
+    if dlt.config.get(FILE_SETTING) is None:
+        dlt.config[FILE_SETTING] = ROWS_PER_FILE
+    return True
+
+
+def choose_workers(rows: int) -> None:
+    """Chooses by how many processes dlt will normalize the package that is being extracted.
+
+    Args:
+        rows: its rows so far.
+    """
+    if rows >= SERVER_ROWS:
+        _start_server()
+    is_large = rows >= MIN_ROWS
+    if is_large:
+        release_memory()  # what the pages took: the workers need it
+    dlt.config[WORKER_SETTING] = WORKERS if is_large else 1
+    dlt.config[METHOD_SETTING] = "forkserver"
+
+
+def forget_workers() -> None:
+    """Leaves dlt's settings as they were."""
+    dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
+
+
+@cache
+def _start_server() -> None:
+    """Starts the fork server, which imports what its processes need while the package is still being read."""
+    module = f"{__package__}.normalize_worker"
+    multiprocessing.set_forkserver_preload([module])
+    # Its processes would import the program; with this they do not, and it is dlt's own way in orchestrators.
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is None:
+        main.__spec__ = ModuleSpec("__main__", loader=None)
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # Python 3.11 does not pass it on
+    try:
+        ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
