@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from comagic.api.client import DataApiClient
-from comagic.api.prefetch import Planned
+from comagic.api.prefetch import AHEAD_ROUNDS, Planned
 from comagic.exceptions import ForbiddenError
 from comagic.sandbox import SandboxServer, Switches
 from tests.support.clients import client_with_key, client_with_login
@@ -132,7 +132,7 @@ def test_error_comes_in_its_turn_and_drops_what_was_read_ahead(serve: Serve) -> 
     with pytest.raises(ForbiddenError):
         client.page(METHOD, 0, **query(2))
     used = client.usage.calls[METHOD]
-    assert used <= 1 + 2 * 4
+    assert used <= 1 + AHEAD_ROUNDS * 4
     with pytest.raises(ForbiddenError):
         client.page(METHOD, 0, **query(3))
     assert client.usage.calls[METHOD] == used + 1, "it is asked again, since what was read ahead is dropped"

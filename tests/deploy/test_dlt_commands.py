@@ -50,6 +50,7 @@ def commit(folder: Path) -> None:
     )
 
 
+@pytest.mark.expensive(8)
 def test_dlt_init_copies_the_source_into_a_project(serve: Serve, place: Path) -> None:
     account = recent_account(3)
     project = place / "project"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from comagic.api.prefetch import AHEAD_ROUNDS
 from comagic.sandbox import Switches
 from comagic.settings import Settings
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
@@ -40,7 +41,7 @@ API_ERROR_KINDS = [
 def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Requests that may be made before their turn, and be in vain."""
     monkeypatch.setenv("SOURCES__COMAGIC__CONCURRENCY", str(request.param))
-    return int(request.param) - 1
+    return AHEAD_ROUNDS * int(request.param) if request.param > 1 else 0
 
 
 def one_of_each(kinds: Iterable[Iterable[str]]) -> list[tuple[str, int]]:

@@ -62,6 +62,7 @@ def test_login_and_pseudonym_key_are_written_nowhere(
     assert find_texts(place, result, *sandbox.protocol.tokens, PSEUDONYM_KEY, *quoted) == []
 
 
+@pytest.mark.expensive(5)
 @pytest.mark.parametrize("errors", sample([{"get.calls_report": "access_token_blocked"}, {}], 1))
 def test_api_key_is_written_nowhere(run: Command, serve: Serve, place: Path, errors: dict[str, str]) -> None:
     sandbox = serve(recent_account(1), Switches(errors=errors))

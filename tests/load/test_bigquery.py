@@ -73,6 +73,7 @@ def test_second_run_without_changes_leaves_rows_unchanged_and_status_shows_their
     assert (result.code, "0.0 hours ago" in result.out) == (0, True), result.out
 
 
+@pytest.mark.expensive(4)
 def test_flat_view_is_the_same_in_duckdb_and_bigquery(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
 ) -> None:
@@ -148,6 +149,7 @@ def test_statements_match_the_reviewed_files(serve: Serve, command: Command, war
     assert all("PARTITION BY `partition_date`" in sql for sql in children)
 
 
+@pytest.mark.expensive(7)
 @pytest.mark.expensive
 def test_failed_load_job_is_reported_and_loses_nothing(
     serve: Serve, command: Command, warehouse_in_bigquery: BigQuery

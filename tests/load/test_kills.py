@@ -85,6 +85,7 @@ def test_killed_backfill_resumes_once_and_finished_backfill_is_read_again(
     assert sandbox.requests - requests_before >= 15, "a finished period was not read again"
 
 
+@pytest.mark.expensive(6)
 @pytest.mark.parametrize("table", sample(["calls", "calls__tags"], 1))
 def test_kill_between_a_commit_and_dlts_note_of_it_duplicates_no_rows(
     serve: Serve, command: Command, place: Path, table: str

@@ -10,6 +10,7 @@ from tests.support.processes import Command, Serve, Start, load_that_waits
 from tests.support.warehouses import PostgreSQL, Warehouse
 
 
+@pytest.mark.expensive(6)
 def test_second_run_is_rejected_without_notification_and_killed_run_blocks_nobody(
     serve: Serve, start: Start, command: Command, hook: Hook, place: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_google_error_is_reported_with_advice(
     assert sandbox.requests == 0, "API quota was used although nothing can be loaded"
 
 
+@pytest.mark.expensive(4)
 def test_invalid_google_key_is_reported_and_not_shown(run: Command, serve: Serve, place: Path) -> None:
     """In a process of its own: dlt caches for a while that there were no default credentials."""
     sandbox = serve(recent_account(1))
@@ -158,6 +159,7 @@ def test_dataset_that_a_load_creates_and_that_expires_is_deleted_again(
     assert list(warehouse_in_bigquery.client.list_datasets()) == []
 
 
+@pytest.mark.expensive(4)
 def test_unreachable_bigquery_is_reported_within_the_retry_deadline(serve: Serve, command: Command) -> None:
     sandbox = serve(recent_account(1))
     with RejectingGoogle() as google:

@@ -1,0 +1,64 @@
+"""Large load packages are normalized by two processes, small ones by none; the tables are the same."""
+
+import multiprocessing
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from comagic.load import normalizing
+from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
+from tests.support.processes import Command, Serve
+from tests.support.warehouses import Warehouse
+
+two_cores = pytest.mark.skipif(not normalizing.prepare_workers(), reason="needs Linux with two cores")
+
+
+@two_cores
+@pytest.mark.expensive
+def test_large_package_is_normalized_by_two_processes_and_the_tables_are_right(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = []
+    submit = ProcessPoolExecutor.submit
+
+    def note(pool: ProcessPoolExecutor, *args: Any, **kwargs: Any) -> Any:
+        submitted.append(args[0].__name__)
+        return submit(pool, *args, **kwargs)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", note)
+    monkeypatch.setattr(normalizing, "MIN_ROWS", 100)
+    monkeypatch.setattr(normalizing, "ROWS_PER_FILE", 50)
+    account = recent_account(20)
+    sandbox = serve(account)
+    for _ in range(2):
+        outcome = command(**access_to(sandbox))
+        assert outcome.code == 0, outcome.err
+        assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
+    assert submitted.count("w_normalize_files") == 4
+    assert (dlt.config.get("normalize.workers"), multiprocessing.active_children()) == (None, [])
+
+
+@two_cores
+def test_rows_decide_and_a_setting_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert normalizing.prepare_workers()
+    normalizing.choose_workers(normalizing.SERVER_ROWS - 1)
+    assert dlt.config["normalize.workers"] == 1
+    monkeypatch.setattr(normalizing, "_start_server", lambda: None)
+    normalizing.choose_workers(normalizing.MIN_ROWS)
+    assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (2, "forkserver")
+    normalizing.forget_workers()
+    assert dlt.config.get("normalize.workers") is None
+    monkeypatch.setenv("NORMALIZE__WORKERS", "3")
+    assert not normalizing.prepare_workers()
+
+
+def test_a_thread_normalizes_by_itself() -> None:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(normalizing.prepare_workers()))
+    thread.start()
+    thread.join()
+    assert found == [False]
