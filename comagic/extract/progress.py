@@ -204,6 +204,11 @@ class Progress:
         return [result for result in self.windows if result.outside]
 
     @property
+    def unsaid(self) -> list[str]:
+        """Reports of which the API sent no rows for a window, without saying that there are none."""
+        return list(dict.fromkeys(result.resource for result in self.windows if result.is_unsaid))
+
+    @property
     def differences(self) -> list[WindowResult]:
         """Windows for which the API announced another number of rows than it sent."""
         return [result for result in self.windows if result.difference]

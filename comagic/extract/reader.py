@@ -59,6 +59,7 @@ class WindowResult:
         remaining: windows of the period that are still to be read, once for each set of parameters.
         rejected: rows without a key or time.
         outside: rows of other times than were requested; they are not loaded.
+        is_unsaid: whether there were no rows, and the API did not say how many there are.
     """
 
     resource: str
@@ -73,6 +74,7 @@ class WindowResult:
     remaining: int
     rejected: Sequence[RejectedRow] = ()
     outside: int = 0
+    is_unsaid: bool = False
 
     @property
     def difference(self) -> int:
@@ -171,7 +173,7 @@ class WindowReader:
         calls_before, started = self._client.usage.total, time.perf_counter()
         received: set[Any] = set()
         rejected: dict[str, RejectedRow] = {}
-        announced, loaded, outside = 0, 0, 0
+        announced, loaded, outside, is_unsaid = 0, 0, 0, False
         held: list[Row] = []
         budget = Budget()
         for _ in range(MAX_READINGS):
@@ -195,7 +197,7 @@ class WindowReader:
                 del rows
             if parts := self._parts(window, self._least_total(pages), held):
                 return parts
-            announced = pages.total
+            announced, is_unsaid = pages.total, pages.announced is None and not pages.keys
             received |= pages.keys
             if pages.is_stable:
                 break
@@ -214,6 +216,7 @@ class WindowReader:
             remaining=0,
             rejected=tuple(rejected.values()),
             outside=outside,
+            is_unsaid=is_unsaid,
         )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} received.")
@@ -348,6 +351,7 @@ class DictionaryResult:
         requests: API calls that it took.
         seconds: time that it took.
         read_at: when it had been read.
+        is_unsaid: whether there were no entries, and the API did not say how many there are.
     """
 
     rows: list[Row]
@@ -357,6 +361,7 @@ class DictionaryResult:
     requests: int
     seconds: float
     read_at: datetime
+    is_unsaid: bool = False
 
     @property
     def received(self) -> int:
@@ -384,12 +389,22 @@ def read_dictionary(
     calls_before, started = client.usage.total, time.perf_counter()
     rows, rejected, announced = _read_entries(client, dictionary, fields, redact, parameters)
     requests, seconds = client.usage.total - calls_before, time.perf_counter() - started
-    return DictionaryResult(rows, parameters, rejected, announced, requests, seconds, datetime.now(UTC))
+    received, is_unsaid = len(rows) + len(rejected), announced is None
+    return DictionaryResult(
+        rows,
+        parameters,
+        rejected,
+        received if announced is None else announced,
+        requests,
+        seconds,
+        datetime.now(UTC),
+        is_unsaid and not received,
+    )
 
 
 def _read_entries(
     client: DataApiClient, dictionary: Dictionary, fields: Sequence[str], redact: Redact, parameters: Mapping[str, Any]
-) -> tuple[list[Row], list[RejectedRow], int]:
+) -> tuple[list[Row], list[RejectedRow], int | None]:
     if dictionary.method == ACCOUNT_METHOD:  # has no pages and no fields to choose
         return [{**asdict(client.account(**parameters)), **parameters}], [], 1
     names = (*dictionary.needed, "name")
@@ -414,7 +429,7 @@ def _read_entries(
         if pages.is_stable and abs(len(found) - pages.total) <= tolerated:
             rejected = [item for item in found.values() if isinstance(item, RejectedRow)]
             rows = [item.row for item in found.values() if isinstance(item, IdentifiedRow)]
-            return rows, rejected, pages.total
+            return rows, rejected, pages.announced
     raise BadResponseError(
         f"{dictionary.method}: {pages.total} entries announced, {len(found)} received, in {MAX_READINGS} readings. "
         "The table is unchanged; run again."

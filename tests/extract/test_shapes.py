@@ -98,3 +98,21 @@ def test_empty_result_that_does_not_say_so_is_requested_once_more(serve: Serve, 
     warehouse.load(sandbox, since=datetime(TODAY.year, TODAY.month, TODAY.day).replace(year=2024))
     assert altered == [1]
     assert differences(warehouse.calls(), expected_calls(account, LONG_AGO)) == []
+
+
+def test_nothing_without_a_word_about_how_much_there_is_is_reported(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    account = recent_account(5)
+    account.dictionaries["tags"] = []
+    sandbox = serve(account)
+    sandbox.alter_answer = lambda response: (
+        response if "timezone" in str(response) else {"id": response["id"], "result": []}
+    )
+    outcome = command("load", "--resource", "calls", "--resource", "tags", **access_to(sandbox))
+    assert outcome.code == 0, outcome.err
+    assert "Warning: calls: the API sent no rows, and did not say that there are none." in outcome.out
+    assert "Warning: tags: the API sent no entries, and did not say that there are none" in outcome.out
+    sandbox.alter_answer = lambda response: response
+    outcome = command("load", "--resource", "calls", "--resource", "tags", **access_to(sandbox))
+    assert (outcome.code, "did not say" in outcome.out) == (0, False), outcome.err

@@ -66,20 +66,21 @@ def test_killed_backfill_resumes_once_and_finished_backfill_is_read_again(
         if request == 10:
             process.kill()
 
+    settings = {**SMALL_PACKAGES, "SOURCES__COMAGIC__CONCURRENCY": "1"}  # else nothing is loaded by then
     sandbox = serve(account, before_answer=kill)
     words = ("load", "--since", f"{TODAY - timedelta(days=40)}", "--until", f"{TODAY - timedelta(days=1)}")
-    process = start(*words, **access_to(sandbox), **SMALL_PACKAGES)
+    process = start(*words, **access_to(sandbox), **settings)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     requests_before = sandbox.requests
-    result = command(*words, **access_to(sandbox), **SMALL_PACKAGES)
+    result = command(*words, **access_to(sandbox), **settings)
     assert result.code == 0, result.err
     assert RESUMED in result.out
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
     assert sandbox.requests - requests_before < 12, "the period was read from its start"
 
     requests_before = sandbox.requests
-    result = command(*words, **access_to(sandbox), **SMALL_PACKAGES)
+    result = command(*words, **access_to(sandbox), **settings)
     assert result.code == 0, result.err
     assert RESUMED not in result.out
     assert sandbox.requests - requests_before >= 15, "a finished period was not read again"
