@@ -11,7 +11,6 @@ import sys
 import threading
 from functools import cache
 from importlib.machinery import ModuleSpec
-from multiprocessing.forkserver import ensure_running
 
 import dlt
 
@@ -66,6 +65,8 @@ def forget_workers() -> None:
 @cache
 def _start_server() -> None:
     """Starts the fork server, which imports what its processes need while the package is still being read."""
+    from multiprocessing.forkserver import ensure_running  # Windows has none
+
     module = f"{__package__}.normalize_worker"
     multiprocessing.set_forkserver_preload([module])
     # Its processes would import the program; with this they do not, and it is dlt's own way in orchestrators.
