@@ -39,7 +39,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """By how much the clocks of two machines may differ."""
 
 
-NOTHING_SAID = (
+NOT_COUNTED = (
     "{name}: the API sent no rows, and did not say that there are none. Compare with the vendor's web interface; if "
     "there are some, load the period again with --since."
 )
@@ -76,7 +76,7 @@ def warnings(progress: Progress, usage: Usage) -> list[str]:
         )
     if len(differences) > MAX_DIFFERENCES:
         found.append(f"{len(differences) - MAX_DIFFERENCES} more windows with a difference.")
-    found += [NOTHING_SAID.format(name=name) for name in progress.unsaid]
+    found += [NOT_COUNTED.format(name=name) for name in progress.uncounted]
     for name, sync in progress.syncs.items():
         counts = (
             [f"{sync.rejected:,} rows without a key or time are in the table rejected_rows"] if sync.rejected else []

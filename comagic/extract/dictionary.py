@@ -82,9 +82,9 @@ def read_whole(dictionary: Dictionary, context: Context, schema: Schema | None) 
     context.warn_of_left_out(dictionary)
     if context.progress:
         context.progress.warn(transformer.unknown.warnings())
-        if result.is_unsaid:
-            unsaid = "the API sent no entries, and did not say that there are none: its table is empty now."
-            context.progress.warn([f"{context.name(dictionary)}: {unsaid}"])
+        if result.is_uncounted:
+            uncounted = "the API sent no entries, and did not say that there are none: its table is empty now."
+            context.progress.warn([f"{context.name(dictionary)}: {uncounted}"])
         if result.announced != result.received:
             counts = f"{result.announced:,} entries and sent {result.received:,}"
             context.progress.warn([f"{context.name(dictionary)}: the API announced {counts}."])

@@ -204,9 +204,9 @@ class Progress:
         return [result for result in self.windows if result.outside]
 
     @property
-    def unsaid(self) -> list[str]:
-        """Reports of which the API sent no rows for a window, without saying that there are none."""
-        return list(dict.fromkeys(result.resource for result in self.windows if result.is_unsaid))
+    def uncounted(self) -> list[str]:
+        """Reports that have a window without rows, where the API did not say that there are none."""
+        return list(dict.fromkeys(result.resource for result in self.windows if result.is_uncounted))
 
     @property
     def differences(self) -> list[WindowResult]:

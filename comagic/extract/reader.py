@@ -59,7 +59,7 @@ class WindowResult:
         remaining: windows of the period that are still to be read, once for each set of parameters.
         rejected: rows without a key or time.
         outside: rows of other times than were requested; they are not loaded.
-        is_unsaid: whether there were no rows, and the API did not say how many there are.
+        is_uncounted: whether there were no rows, and the API did not say how many there are.
     """
 
     resource: str
@@ -74,7 +74,7 @@ class WindowResult:
     remaining: int
     rejected: Sequence[RejectedRow] = ()
     outside: int = 0
-    is_unsaid: bool = False
+    is_uncounted: bool = False
 
     @property
     def difference(self) -> int:
@@ -173,7 +173,7 @@ class WindowReader:
         calls_before, started = self._client.usage.total, time.perf_counter()
         received: set[Any] = set()
         rejected: dict[str, RejectedRow] = {}
-        announced, loaded, outside, is_unsaid = 0, 0, 0, False
+        announced, loaded, outside, is_uncounted = 0, 0, 0, False
         held: list[Row] = []
         budget = Budget()
         for _ in range(MAX_READINGS):
@@ -197,7 +197,7 @@ class WindowReader:
                 del rows
             if parts := self._parts(window, self._least_total(pages), held):
                 return parts
-            announced, is_unsaid = pages.total, pages.announced is None and not pages.keys
+            announced, is_uncounted = pages.total, pages.announced is None and not pages.keys
             received |= pages.keys
             if pages.is_stable:
                 break
@@ -216,7 +216,7 @@ class WindowReader:
             remaining=0,
             rejected=tuple(rejected.values()),
             outside=outside,
-            is_unsaid=is_unsaid,
+            is_uncounted=is_uncounted,
         )
         if result.difference:
             logger.warning(f"{result.resource} {window}: {announced} rows announced, {len(received)} received.")
@@ -351,7 +351,7 @@ class DictionaryResult:
         requests: API calls that it took.
         seconds: time that it took.
         read_at: when it had been read.
-        is_unsaid: whether there were no entries, and the API did not say how many there are.
+        is_uncounted: whether there were no entries, and the API did not say how many there are.
     """
 
     rows: list[Row]
@@ -361,7 +361,7 @@ class DictionaryResult:
     requests: int
     seconds: float
     read_at: datetime
-    is_unsaid: bool = False
+    is_uncounted: bool = False
 
     @property
     def received(self) -> int:
@@ -389,7 +389,7 @@ def read_dictionary(
     calls_before, started = client.usage.total, time.perf_counter()
     rows, rejected, announced = _read_entries(client, dictionary, fields, redact, parameters)
     requests, seconds = client.usage.total - calls_before, time.perf_counter() - started
-    received, is_unsaid = len(rows) + len(rejected), announced is None
+    received, is_uncounted = len(rows) + len(rejected), announced is None
     return DictionaryResult(
         rows,
         parameters,
@@ -398,7 +398,7 @@ def read_dictionary(
         requests,
         seconds,
         datetime.now(UTC),
-        is_unsaid and not received,
+        is_uncounted and not received,
     )
 
 
