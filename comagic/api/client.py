@@ -206,7 +206,7 @@ class DataApiClient:
             following: offsets of the pages after the first, by the rows of the query; what it names will be asked for.
         """
         accepted = (Planned(self._accepted(method, query.params), query.offsets) for query in queries)
-        self._ahead.plan(method, accepted, MAX_LIMIT, following)
+        self._count(method, self._ahead.plan(method, accepted, MAX_LIMIT, following))
 
     def _accepted(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters without the fields that the API did not accept, and without an order by one of them."""

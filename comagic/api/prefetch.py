@@ -168,18 +168,28 @@ class Prefetcher:
 
     def plan(
         self, method: str, queries: Iterable[Planned], limit: int, following: Callable[[int], Iterable[int]]
-    ) -> None:
+    ) -> int:
         """Takes what will be asked for next; it replaces what was planned before and is not in flight yet.
+
+        The first query of a plan is being read; when there is another plan, it has been. Pages of it that nobody asked
+        for, since it had fewer rows than its first page said, are dropped: the next reading must not get them.
 
         Args:
             method: the method.
             queries: queries in the order in which they will be asked for; looked at only as they are needed.
             limit: rows of a page.
             following: offsets of the pages after the first, by the rows of the query.
+
+        Returns:
+            How many requests were dropped.
         """
         if self._concurrency == 1:
-            return
+            return 0
         with self._lock:
+            stale = [turn.key for turn in self._turns.values() if turn.query == 0 and turn.key in self._entries]
+            for key in stale:
+                del self._entries[key]
+            self._is_held = any(entry.error for entry in self._entries.values())
             self._plan = (
                 Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
                 for number, query in enumerate(queries)
@@ -190,6 +200,7 @@ class Prefetcher:
             self._turns.clear()
             self._following = following
             self._start()
+            return len(stale)
 
     def find(self, method: str, params: Params) -> Sent | None:
         """The request for a page if it was made before its turn; else it will not be.

@@ -77,6 +77,22 @@ def test_pages_that_follow_by_the_total_are_requested_before_their_turn(serve: S
     assert sandbox.requests == 5
 
 
+def test_pages_that_nobody_asked_for_are_not_there_for_the_next_reading(serve: Serve) -> None:
+    """A query can turn out to have fewer rows than its first page said, and be read again."""
+    sandbox = serve()
+    client = client_with_key(sandbox, concurrency=2)
+    for _ in range(2):
+        client.page(METHOD, 0, limit=10_000, **query(2))
+        client.read_ahead(METHOD, [Planned(query(2), (50, 100))], lambda _: ())
+        client.page(METHOD, 50, **query(2))
+    client.page(METHOD, 100, **query(2))
+    assert sandbox.requests == 2 * 3, "the last page of the first reading is not the one of the second"
+    assert client.usage.calls[METHOD] == 2 * 3, "it was in vain, and counts"
+    client.read_ahead(METHOD, [Planned(query(3))], lambda _: ())
+    client.page(METHOD, 100, **query(2))
+    assert sandbox.requests >= 2 * 3 + 1
+
+
 def test_with_concurrency_1_nothing_is_requested_before_its_turn(serve: Serve) -> None:
     sandbox = serve()
     client = client_with_key(sandbox)
