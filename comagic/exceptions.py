@@ -314,6 +314,12 @@ class RequestError(ApiError):
         "notifications_not_supported",
     )
 
+    @property
+    def is_about_order(self) -> bool:
+        """True if the API does not accept the order that was requested."""
+        is_sort = re.match(r"(params\.)?sort\b", str(self.details.get("field") or "")) is not None
+        return is_sort and self.mnemonic in ("unexpected_parameters", "sort_prohibited")
+
     def names_fields(self, fields: Collection[str]) -> list[str]:
         """Those of the requested fields that the API does not accept; empty if it rejects something else."""
         where = str(self.details.get("field") or "")

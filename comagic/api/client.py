@@ -127,6 +127,7 @@ class DataApiClient:
         self._share = 0.0
         self._accounts: dict[int | None, Account] = {}
         self.left_out: dict[str, list[str]] = {}
+        self._unsorted: set[str] = set()
         runtime = resolve_configuration(RuntimeConfiguration())
         self._max_pause = float(runtime.request_max_retry_delay)
         self._backoff = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._max_pause)
@@ -163,7 +164,8 @@ class DataApiClient:
     ) -> Page:
         """Calls a method that returns rows, for one page of them.
 
-        A field that the API does not accept is left out, and the request is made again: see `left_out`.
+        A field that the API does not accept is left out, and the request is made again: see `left_out`. So is an order
+        by a field that is not needed; the reader sees if pages then do not join.
 
         Args:
             method: for example `get.calls_report`.
@@ -188,6 +190,15 @@ class DataApiClient:
             try:
                 page = self._call(method, asked, parse, most)
             except RequestError as error:
+                if (
+                    error.is_about_order
+                    and needed
+                    and not {key["field"] for key in asked.get("sort", ())} & set(needed)
+                ):
+                    if method in self._unsorted:
+                        raise
+                    self._unsorted.add(method)
+                    continue
                 if not (refused := error.names_fields(set(asked.get("fields", ())) - set(needed))):
                     raise
                 left_out += refused
@@ -214,8 +225,8 @@ class DataApiClient:
         accepted = dict(params)
         if left_out and "fields" in params:
             accepted["fields"] = [name for name in params["fields"] if name not in left_out]
-        if left_out and any(key["field"] in left_out for key in params.get("sort", ())):
-            del accepted["sort"]
+        if method in self._unsorted or any(key["field"] in (left_out or ()) for key in params.get("sort", ())):
+            accepted.pop("sort", None)
         return accepted
 
     def object_rows(self, method: str, rows_in: str, fields: Collection[str], **params: Any) -> Page:
