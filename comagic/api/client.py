@@ -190,13 +190,8 @@ class DataApiClient:
             try:
                 page = self._call(method, asked, parse, most)
             except RequestError as error:
-                if (
-                    error.is_about_order
-                    and needed
-                    and not {key["field"] for key in asked.get("sort", ())} & set(needed)
-                ):
-                    if method in self._unsorted:
-                        raise
+                order = {key["field"] for key in asked.get("sort", ())}
+                if error.is_about_order and needed and order and not order & set(needed):
                     self._unsorted.add(method)
                     continue
                 if not (refused := error.names_fields(set(asked.get("fields", ())) - set(needed))):

@@ -34,8 +34,8 @@ GOAL_GROUPS = (("track_event", "Пользовательская"), ("time_on_pa
 
 
 def _goal_names() -> list[Entry]:
-    named = ((6_104, "Заявка на показ", GOAL_GROUPS[0][0]), (11_710, "Три минуты", GOAL_GROUPS[1][0]))
-    return [{"id": key, "name": name, "group_id": group, "sort": key} for key, name, group in named]
+    named = (("11710", "Три минуты", GOAL_GROUPS[1][0]), ("6104", "Заявка на показ", GOAL_GROUPS[0][0]))
+    return [{"id": key, "name": name, "group_id": group, "sort": int(key)} for key, name, group in named]
 
 
 def _source_channels() -> list[Entry]:
