@@ -238,7 +238,9 @@ def parse_page(method: str, result: Result, limit: int) -> Page:
 
 
 def parse_object(method: str, result: Result, rows_in: str, fields: Collection[str]) -> Page:
-    """Returns the rows in a list of the object that a method returns; nothing at all is no rows.
+    """Returns the rows in a list of the object that a method returns.
+
+    Nothing at all, or an object without the list, is no rows, and no word about how many there are.
 
     Args:
         method: the API's method, for messages.
@@ -259,7 +261,8 @@ def parse_object(method: str, result: Result, rows_in: str, fields: Collection[s
         raise BadResponseError(f"{method}: the response's data has no list of rows ({rows_in}).")
     shared = {name: whole[name] for name in fields if name in whole} if isinstance(whole, dict) else {}
     found = [{**shared, **row} for row in rows or []]
-    return Page(found, len(found))
+    is_counted = isinstance(whole, dict) and rows_in in whole
+    return Page(found, len(found) if is_counted or found else None)
 
 
 def parse_account(method: str, result: Result) -> Account:

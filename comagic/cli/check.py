@@ -113,7 +113,8 @@ def _check_parents(context: Context, report: Report, parents: Parents) -> str:
     now = to_local(pendulum.now("UTC"), zone)
     reader = ParentsReader(report, parents, context, zone, {})
     rows = next((part for part in reader.read(parents_window(context, now), now, most=1) if isinstance(part, list)), [])
-    return f"{len(rows)} rows"
+    rejected = f"; the API rejects the request: {reader.error}" if reader.error else ""
+    return f"{len(rows)} rows about the newest of the {parents.report}{rejected}"
 
 
 def _count(page: Page) -> str:

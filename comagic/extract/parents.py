@@ -58,6 +58,9 @@ class ParentsReader:
         context: what it is read with.
         zone: the account's time zone.
         state: the resource's state.
+
+    Attributes:
+        error: the first error about a single row, if there was one.
     """
 
     def __init__(self, report: Report, parents: Parents, context: Context, zone: tzinfo, state: dict[str, Any]) -> None:
@@ -66,7 +69,7 @@ class ParentsReader:
         self._asked: dict[str, dict[str, str]] = state.setdefault(ASKED_KEY, {})
         self._requests = self._refused = 0
         self._is_exhausted = False
-        self._first_error: RequestError | None = None
+        self.error: RequestError | None = None
 
     def read(self, window: Window, now: datetime, most: int | None = None) -> Iterator[list[Row] | WindowResult]:
         """Asks about rows of a period, the newest first.
@@ -122,8 +125,8 @@ class ParentsReader:
                 f"{name}: asked about {self._requests:,} {self._source.name}, the newest first; others are left to the "
                 "next runs (sources.comagic.transcript_requests)."
             )
-        if self._first_error:
-            yield f"{name}: the API rejected {self._refused} of {self._requests} requests: {self._first_error}"
+        if self.error:
+            yield f"{name}: the API rejected {self._refused} of {self._requests} requests: {self.error}"
 
     def _ask(self, key: Any, parent: Row) -> list[Row]:
         """The rows about a row; none if the API rejects the request."""
@@ -136,7 +139,7 @@ class ParentsReader:
             self._refused += 1
             if self._refused == self._requests == MAX_REFUSED:
                 raise
-            self._first_error = self._first_error or error
+            self.error = self.error or error
             return []
         return [{**row, **asked, **parameters, report.cursor: parent[self._source.cursor]} for row in page.rows]
 

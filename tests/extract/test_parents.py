@@ -147,3 +147,17 @@ def test_goals_and_their_groups_come_from_one_object(serve: Serve, command: Comm
     assert checked.code == 0, checked.err
     assert "goal_names: 2 entries" in checked.out
     assert "call_phrases: " in checked.out
+    sandbox.switches.errors = {METHOD: "invalid_parameter_value"}
+    checked = command("check", **access_to(sandbox, SOURCES__COMAGIC__RESOURCES=names))
+    assert "the API rejects the request" in checked.out
+
+
+def test_object_without_its_list_is_reported(serve: Serve, command: Command) -> None:
+    def without_goals(response: dict[str, Any]) -> dict[str, Any]:
+        data = response["result"]["data"]
+        return {**response, "result": {**response["result"], "data": {}}} if "goals" in data else response
+
+    sandbox = serve(account_of(2), alter_answer=without_goals)
+    outcome = command("load", *resource_options("goal_names"), **access_to(sandbox))
+    assert outcome.code == 0, outcome.err
+    assert "goal_names: the API sent no entries, and did not say that there are none" in outcome.out
