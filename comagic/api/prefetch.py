@@ -203,7 +203,7 @@ class Prefetcher:
             return len(stale)
 
     def find(self, method: str, params: Params) -> Sent | None:
-        """The request for a page if it was made before its turn; else it will not be.
+        """The request for a page if it was made before its turn; None if it was not, and now it will not be.
 
         Args:
             method: the method.
@@ -232,7 +232,7 @@ class Prefetcher:
             self._start()
 
     def drop(self, method: str, params: Params) -> int:
-        """Drops the plan and all that was read ahead, after an error of one request; returns how many others it were.
+        """Drops the plan and all that was read ahead, after an error; returns how many other requests there were.
 
         Args:
             method: the method.

@@ -58,7 +58,7 @@ class Field:
         retired: the vendor has announced that the field will be removed; it is not requested.
         children: fields of an object, or of the objects in a list.
         items: for a list of scalars, the scalar as the child table's column `value`; it has the list's codes.
-        scalar: for a list of objects, the name of their field that a scalar is which a brand sends instead of them.
+        scalar: for a list of objects, the field that is meant where a brand sends a scalar instead of an object.
     """
 
     name: str

@@ -85,7 +85,7 @@ def read_whole(dictionary: Dictionary, context: Context, schema: Schema | None) 
         if result.is_uncounted:
             uncounted = "the API sent no entries, and did not say that there are none: its table is empty now."
             context.progress.warn([f"{context.name(dictionary)}: {uncounted}"])
-        if result.announced != result.received:
+        if result.announced not in (None, result.received):
             counts = f"{result.announced:,} entries and sent {result.received:,}"
             context.progress.warn([f"{context.name(dictionary)}: the API announced {counts}."])
     return ReadDictionary(

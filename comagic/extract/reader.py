@@ -347,21 +347,24 @@ class DictionaryResult:
         rows: its entries.
         parameters: what else was requested: the client of an agency, for example.
         rejected: entries without a key.
-        announced: how many entries the API said that there are.
+        announced: how many entries the API said that there are; None if it did not.
         requests: API calls that it took.
         seconds: time that it took.
         read_at: when it had been read.
-        is_uncounted: whether there were no entries, and the API did not say how many there are.
     """
 
     rows: list[Row]
     parameters: Mapping[str, Any]
     rejected: Sequence[RejectedRow]
-    announced: int
+    announced: int | None
     requests: int
     seconds: float
     read_at: datetime
-    is_uncounted: bool = False
+
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether there were no entries, and the API did not say how many there are."""
+        return self.announced is None and not self.received
 
     @property
     def received(self) -> int:
@@ -389,17 +392,7 @@ def read_dictionary(
     calls_before, started = client.usage.total, time.perf_counter()
     rows, rejected, announced = _read_entries(client, dictionary, fields, redact, parameters)
     requests, seconds = client.usage.total - calls_before, time.perf_counter() - started
-    received, is_uncounted = len(rows) + len(rejected), announced is None
-    return DictionaryResult(
-        rows,
-        parameters,
-        rejected,
-        received if announced is None else announced,
-        requests,
-        seconds,
-        datetime.now(UTC),
-        is_uncounted and not received,
-    )
+    return DictionaryResult(rows, parameters, rejected, announced, requests, seconds, datetime.now(UTC))
 
 
 def _read_entries(

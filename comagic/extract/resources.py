@@ -6,7 +6,7 @@ which does the schema, the child tables, the state and the merge.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import dlt
@@ -43,6 +43,7 @@ from .schema import (
     table_description,
     without_excluded,
 )
+from .transform import Row, RowTransformer
 from .windows import API_TIME, SECOND, to_local, to_utc
 
 SOURCE_NAME = "comagic"
@@ -223,9 +224,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     loaded = 0
     for part in reader.read(affordable):
         if not isinstance(part, WindowResult):
-            rows = transformer.transform(part)
-            manifest.add_rows(len(rows))
-            manifest.add_days({row[PARTITION_DATE] for row in rows})
+            rows = _transformed(part, transformer, manifest)
             note_days(report, rows, context, period.reached, present)
             yield rows
             del rows
@@ -233,12 +232,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             continue
         if report.merge_key:  # days are replaced whole
             manifest.add_scope(part.parameters, part.window.start.date(), (part.window.end - SECOND).date())
-        misfits = transformer.take_misfits()
-        yield load_window(part, misfits, end, cursor is not None, zone)
-        if part.rejected:
-            yield rejected_rows(part.rejected, report.name, part.window, zone)
-        progress.finish_window(name, part, misfits)
-        progress.warn(transformer.unknown.warnings())
+        yield from _finish_window(part, name, transformer, progress, end, cursor is not None, zone)
         context.note_extracted(package_rows())
         _note_requested(manifest, report, context)
         context.warn_of_left_out(report)
@@ -275,17 +269,38 @@ def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iter
     reader = ParentsReader(report, parents, context, zone, dlt.current.resource_state(name))
     for part in reader.read(window, now):
         if isinstance(part, WindowResult):
-            misfits = transformer.take_misfits()
-            yield load_window(part, misfits, window.end, context.since is None, zone)
-            progress.finish_window(name, part, misfits)
-            progress.warn(transformer.unknown.warnings())
-            continue
-        rows = transformer.transform(part)
-        manifest.add_rows(len(rows))
-        manifest.add_days({row[PARTITION_DATE] for row in rows})
-        yield rows
+            yield from _finish_window(part, name, transformer, progress, window.end, context.since is None, zone)
+        else:
+            yield _transformed(part, transformer, manifest)
+            _check_disposition(report)
     for message in reader.messages():
         progress.report(message)
+
+
+def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Row]:
+    """A page of a report for dlt, noted in the manifest."""
+    done = transformer.transform(rows)
+    manifest.add_rows(len(done))
+    manifest.add_days({row[PARTITION_DATE] for row in done})
+    return done
+
+
+def _finish_window(
+    result: WindowResult,
+    name: str,
+    transformer: RowTransformer,
+    progress: Progress,
+    end: datetime,
+    is_incremental: bool,
+    zone: tzinfo,
+) -> Iterator[TDataItems]:
+    """Yields what is noted of a window whose rows were handed to dlt, and counts it as read."""
+    misfits = transformer.take_misfits()
+    yield load_window(result, misfits, end, is_incremental, zone)
+    if result.rejected:
+        yield rejected_rows(result.rejected, result.resource, result.window, zone)
+    progress.finish_window(name, result, misfits)
+    progress.warn(transformer.unknown.warnings())
 
 
 def _open_manifest(resource: Resource, context: Context) -> Manifest:

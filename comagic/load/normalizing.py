@@ -58,7 +58,7 @@ def choose_workers(rows: int) -> None:
 
 
 def forget_workers() -> None:
-    """Leaves dlt's settings as they were."""
+    """Leaves the number of processes to dlt's configuration again."""
     dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
 
 

@@ -37,8 +37,8 @@ from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 PIPELINE = "comagic"
 """Name of the pipeline, literal in the script, where `dlt deploy` reads it."""
 
-MANY_REQUESTS = (BY_DAY, BY_PARENT)
-"""Reports that come last, since they take many requests."""
+LAST = {BY_DAY: 1, BY_PARENT: 2}
+"""Reports that come after all others, and in which order, since they take many requests."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -136,7 +136,12 @@ class Load:
         parts: list[Part] = [
             (
                 Context(
-                    *(self.settings, self.client, self.since, self.until, user_id, self.progress),
+                    self.settings,
+                    self.client,
+                    self.since,
+                    self.until,
+                    user_id,
+                    self.progress,
                     present=present,
                     on_extracted=choose_workers if has_workers else None,
                 ),
@@ -210,7 +215,7 @@ class Load:
 
         chosen = sorted(((context, resource) for context, own in parts for resource in own), key=last_read)
         reports = [(context, one) for context, one in chosen if isinstance(one, Report)]
-        reports.sort(key=lambda one: MANY_REQUESTS.index(one[1].period) if one[1].period in MANY_REQUESTS else -1)
+        reports.sort(key=lambda one: LAST.get(one[1].period, 0))
         dictionaries = [one for one in chosen if isinstance(one[1], Dictionary)]
         if dictionaries and (not reports or last_read(dictionaries[0]) < last_read(reports[0])):
             yield from self._dictionary_source(dictionaries, state)
