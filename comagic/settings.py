@@ -198,6 +198,17 @@ class Settings(_Checked):
         "Do not write rows that are the same in the destination. `false` also repairs rows that something else changed "
         "there; so does a load with `--since`",
     )
+    views: bool = _setting(
+        False, "Create the views, or create them again with the columns that the tables have by now, after each load"
+    )
+    abandoned_after_seconds: int = _setting(
+        15,
+        "In the views: a missed call whose caller waited less than so many seconds is abandoned",
+        whole_number(0, 3600),
+    )
+    attribution_days: int = _setting(
+        180, "In the view `attribution`: days before a call in which a site visit counts", whole_number(1, 3650)
+    )
     trusted_hosts: Any = _setting(
         (), "Hosts other than the brands' that may get the credentials: a proxy of your own, for example", parse_names
     )
@@ -264,6 +275,12 @@ def resolve_connection(**explicit: Any) -> ConnectionSettings:
         ConfigFieldMissingException: no credentials are configured.
     """
     return _resolved(ConnectionSettings(), SOURCE_SECTION, explicit)
+
+
+def configured_base_url() -> str:
+    """Returns the configured endpoint, also where there are no credentials to connect to it."""
+    configured: Any = dlt.config.get(f"{SOURCE_SECTION}.base_url")
+    return str(configured or BASE_URL)
 
 
 def resolve_notifications() -> NotificationSettings:

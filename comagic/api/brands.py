@@ -29,6 +29,13 @@ def manual_of(base_url: str) -> str:
     return next((MANUALS[brand] for brand, url in BRANDS.items() if urlsplit(url).hostname == host), "")
 
 
+def site_of(base_url: str) -> str:
+    """Returns the domain of the brand's sites, such as `comagic.ru`; CoMagic's for an endpoint of no brand."""
+    host = urlsplit(base_url).hostname
+    brand = next((url for url in BRANDS.values() if urlsplit(url).hostname == host), BASE_URL)
+    return str(urlsplit(brand).hostname).partition(".")[2]
+
+
 def checked_base_url(base_url: str, trusted_hosts: Collection[str] = ()) -> str:
     """Returns the endpoint without a trailing slash.
 

@@ -1,4 +1,4 @@
-"""The command line: load, check, status, view, describe, migrate, make-key."""
+"""The command line: load, check, status, views, describe, migrate, make-key."""
 
 import gc
 import io
@@ -31,7 +31,7 @@ from ..load.runner import PIPELINE, Load
 from ..load.shape import check_shape, stored_schema
 from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
-from ..load.views import create_flat_view
+from ..load.views import create_views
 from ..redaction import mask, mask_logs
 from ..settings import ignore_bare_variables, resolve_settings
 from ..values import parse_end, parse_local_time, parse_minutes, resolve_resources
@@ -40,7 +40,7 @@ from .check import check_access
 from .cloud_log import outcome_in_job
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from .notifications import configured_notifier, notify_outcome
-from .output import err, out, print_freshness, print_summary, summary_line, warnings
+from .output import err, out, print_freshness, print_summary, print_views, summary_line, warnings
 from .progress_bar import ProgressBar
 
 SPANS = ("day", "hour", "minute")
@@ -234,12 +234,20 @@ def status(destination: str | None, max_age_hours: float | None, names: tuple[st
 @cli.command()
 @destination_option
 @demo_option
-def view(destination: str | None, is_demo: bool) -> None:
-    """Create the view calls_flat: one row per call, with the names of its tags in an array.
+def views(destination: str | None, is_demo: bool) -> None:
+    """Create the views that answer the usual questions: calls by day, missed calls, sources, and others.
 
-    Create it once, and again after columns were added.
+    Create them once, and again after columns were added, or set views = true. A view whose tables are not loaded is
+    left out. docs/definitions.md says how each figure is counted.
     """
-    out.print(f"Created {create_flat_view(*_target(destination, is_demo))}", highlight=False)
+    if not print_views(create_views(*_target(destination, is_demo), resolve_settings())):
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def view() -> None:
+    """Replaced by views."""
+    raise click.UsageError("view is now called views: comagic_pipeline.py views creates calls_flat and the others.")
 
 
 @cli.command()

@@ -14,6 +14,7 @@ from ..extract.windows import API_TIME
 from ..load.destinations import AnyDestination
 from ..load.freshness import Freshness
 from ..load.runner import Load
+from ..load.views import CreatedViews
 from ..redaction import mask, one_line, printable
 
 out = Console(soft_wrap=True)
@@ -140,6 +141,22 @@ def print_freshness(found: Sequence[Freshness], max_age_hours: float | None, wan
             out.print(f"  [red]{problem}[/red]", highlight=False)
             is_fresh = False
     return is_fresh
+
+
+def print_views(views: CreatedViews) -> bool:
+    """Prints what became of the views.
+
+    Returns:
+        True unless the destination did not accept one.
+    """
+    for full_name in views.created.values():
+        out.print(f"Created {full_name}", markup=False, highlight=False)
+    for name, reason in views.left_out.items():
+        out.print(f"Left out {name}: {reason}", markup=False, highlight=False)
+    for name, error in views.failed.items():
+        err.print("Error:", style="red", end=" ")
+        err.print(f"{name}: {one_line(mask(error))}", markup=False, highlight=False)
+    return not views.failed
 
 
 def _staleness(report: Freshness, max_age_hours: float | None) -> str:

@@ -55,7 +55,7 @@ class ReadDictionary:
         """Yields what is noted of it, and counts it as read."""
         state = dlt.current.resource_state(self.name)
         state[CONTENT_KEY], state[READ_AT_KEY] = self.content, self.result.read_at
-        yield load_dictionary(self.dictionary.name, self.result, self.misfits)
+        yield load_dictionary(self.dictionary.name, self.result, self.misfits, self.context.present)
         if self.rejected:
             yield self.rejected
         if self.context.progress:

@@ -45,6 +45,7 @@ FIELDS = (
     Field("problems", "text", "The first of these rows and values, with field and id."),
     Field("requests", "bigint", "API calls that the window took."),
     Field("read_at", "timestamp", "When the window had been read."),
+    Field("run_started_at", "timestamp", "When the run began that read it; null for loads by your own code."),
     Field("read_seconds", "double", "Seconds that reading it took."),
     Field("loaded_up_to", "timestamp", "Instant up to which all is loaded, other sites included."),
     Field(
@@ -55,7 +56,12 @@ FIELDS = (
 
 
 def load_window(
-    result: WindowResult, misfits: Misfits, period_end: datetime, is_incremental: bool, zone: tzinfo
+    result: WindowResult,
+    misfits: Misfits,
+    period_end: datetime,
+    is_incremental: bool,
+    zone: tzinfo,
+    run_started_at: datetime | None = None,
 ) -> DataItemWithMeta:
     """The row of a finished window, marked for its table.
 
@@ -65,6 +71,7 @@ def load_window(
         period_end: local time at which the period ends.
         is_incremental: whether the run is incremental.
         zone: the account's time zone.
+        run_started_at: when the run began, if that is known.
     """
     row: dict[str, Any] = {
         "resource": result.resource,
@@ -77,6 +84,7 @@ def load_window(
         **_problems(result.rejected, misfits),
         "requests": result.requests,
         "read_at": pendulum.now("UTC"),
+        "run_started_at": run_started_at,
         "read_seconds": round(result.seconds, 3),
         "loaded_up_to": to_utc(result.reached, zone),
         "period_end": to_utc(period_end, zone),
@@ -85,13 +93,16 @@ def load_window(
     return dlt.mark.with_table_name(row, TABLE)
 
 
-def load_dictionary(resource: str, result: DictionaryResult, misfits: Misfits) -> DataItemWithMeta:
+def load_dictionary(
+    resource: str, result: DictionaryResult, misfits: Misfits, run_started_at: datetime | None = None
+) -> DataItemWithMeta:
     """The row of a dictionary that was read whole, marked for its table.
 
     Args:
         resource: name of the dictionary.
         result: its entries.
         misfits: values that do not fit their columns.
+        run_started_at: when the run began, if that is known.
     """
     row: dict[str, Any] = {
         "resource": resource,
@@ -102,6 +113,7 @@ def load_dictionary(resource: str, result: DictionaryResult, misfits: Misfits) -
         **_problems(result.rejected, misfits),
         "requests": result.requests,
         "read_at": result.read_at,
+        "run_started_at": run_started_at,
         "read_seconds": round(result.seconds, 3),
         "loaded_up_to": result.read_at,
         "period_end": result.read_at,

@@ -19,6 +19,7 @@ from ..api.client import MAX_QUERY_ROWS
 from ..catalog import BY_DAY, LIST, PARTITION_DATE, Dictionary, Field, Parents, Report, Resource
 from ..exceptions import ComagicError, ConfigurationError
 from ..redaction import printable
+from .accounts import account_row, declare_accounts
 from .changed_settings import LoadedWith
 from .checkpoint import Checkpoint
 from .context import Context
@@ -114,6 +115,7 @@ def report_resource(report: Report, context: Context) -> DltResource:
     resource = dlt.resource(news if has_cursor else period, name=context.name(report), selected=report.name == "calls")
     declare_load_windows(resource)
     declare_rejected_rows(resource)
+    declare_accounts(resource)
     merge_key = [*context.parameters(report), *report.merge_key] if report.merge_key else None
     resource.apply_hints(
         table_name=report.name,
@@ -194,6 +196,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     start, end, reached = period.start, period.end, period.reached
     if cursor is not None:
         cursor.advance(None)  # type: ignore[arg-type]  # no filtering: rows are cut to windows here
+    yield from _note_account(context)
 
     fields = context.selected_fields(report)
     loaded_with, checkpoint = LoadedWith(state, name), Checkpoint(state, context.since, context.until)
@@ -232,7 +235,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             continue
         if report.merge_key:  # days are replaced whole
             manifest.add_scope(part.parameters, part.window.start.date(), (part.window.end - SECOND).date())
-        yield from _finish_window(part, name, transformer, progress, end, cursor is not None, zone)
+        yield from _finish_window(part, name, transformer, progress, end, cursor is not None, zone, context.present)
         context.note_extracted(package_rows())
         _note_requested(manifest, report, context)
         context.warn_of_left_out(report)
@@ -257,7 +260,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
 def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iterator[TDataItems]:
     """Reads what the API has about single rows of another report, as many as the run may ask about."""
     context.check_brand(report)
-    _check_account(context)
+    yield from _note_account(context)
     zone, progress, name = context.zone(), context.progress or Progress(), context.name(report)
     now = to_local(pendulum.now("UTC"), zone)
     window = parents_window(context, now)
@@ -269,7 +272,8 @@ def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iter
     reader = ParentsReader(report, parents, context, zone, dlt.current.resource_state(name))
     for part in reader.read(window, now):
         if isinstance(part, WindowResult):
-            yield from _finish_window(part, name, transformer, progress, window.end, context.since is None, zone)
+            is_incremental, started = context.since is None, context.present
+            yield from _finish_window(part, name, transformer, progress, window.end, is_incremental, zone, started)
         else:
             yield _transformed(part, transformer, manifest)
             _check_disposition(report)
@@ -293,10 +297,11 @@ def _finish_window(
     end: datetime,
     is_incremental: bool,
     zone: tzinfo,
+    run_started_at: datetime | None,
 ) -> Iterator[TDataItems]:
     """Yields what is noted of a window whose rows were handed to dlt, and counts it as read."""
     misfits = transformer.take_misfits()
-    yield load_window(result, misfits, end, is_incremental, zone)
+    yield load_window(result, misfits, end, is_incremental, zone, run_started_at)
     if result.rejected:
         yield rejected_rows(result.rejected, result.resource, result.window, zone)
     progress.finish_window(name, result, misfits)
@@ -327,6 +332,12 @@ def _warn_if_ahead(name: str, last_value: datetime | None, present: datetime, pr
                 "reads the lookback before the present time; load older days that are missing with --since."
             ]
         )
+
+
+def _note_account(context: Context) -> Iterator[TDataItems]:
+    """Checks that the dataset is the account's, and yields what the table `accounts` is to have of it."""
+    _check_account(context)
+    yield from account_row(context.client.account(context.user_id), context.user_id, context.zone())
 
 
 def _check_account(context: Context) -> None:
@@ -365,7 +376,7 @@ def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDict
     parameters = context.parameters(dictionary)
 
     def rows() -> Iterator[TDataItems]:
-        _check_account(context)
+        yield from _note_account(context)
         # An error fails the run: nothing read is not the same as no entries, and the table stays as it was.
         found = read or read_whole(dictionary, context, dlt.current.source_schema())
         manifest = _open_manifest(dictionary, context)
@@ -383,6 +394,7 @@ def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDict
     )
     declare_load_windows(resource)
     declare_rejected_rows(resource)
+    declare_accounts(resource)
     # Not by bigquery_adapter: without a partition or clusters it returns no columns, which dlt takes as "none".
     resource.apply_hints(
         table_name=dictionary.name,
@@ -400,12 +412,13 @@ def unchanged_resource(unchanged: Iterable[ReadDictionary]) -> DltResource:
 
     def notes() -> Iterator[TDataItems]:
         for one in unchanged:
-            _check_account(one.context)
+            yield from _note_account(one.context)
             yield from one.finish()
 
     resource = dlt.resource(notes, name="unchanged_dictionaries", selected=False)
     declare_load_windows(resource)
     declare_rejected_rows(resource)
+    declare_accounts(resource)
     return resource
 
 

@@ -8,6 +8,8 @@ from dlt import Pipeline, Schema
 from dlt.common.schema.utils import get_root_table, get_write_disposition
 
 from ..catalog import dictionaries, reports
+from ..extract.accounts import TABLE as ACCOUNTS
+from ..extract.accounts import WRITTEN_KEY
 from ..extract.resources import SOURCE_NAME
 from ..extract.windows import API_TIME
 from .destinations import BIGQUERY, open_client
@@ -46,7 +48,8 @@ def restore_missing(
         return []
     whole = [name for name, columns in missing.items() if not columns and name in reports()]
     roots = {name: str(get_root_table(schema.tables, name)["name"]) for name in missing}
-    _forget(pipeline, {*whole, *(root for root in roots.values() if root in dictionaries())})
+    forgotten = (root for root in roots.values() if root in dictionaries() or root == ACCOUNTS)
+    _forget(pipeline, {*whole, *forgotten})
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
         client.update_stored_schema(only_tables=list(missing), force=True)
     listed = ", ".join(f"{name} ({', '.join(columns)})" if columns else name for name, columns in missing.items())
@@ -79,7 +82,10 @@ def _forget(pipeline: Pipeline, tables: Collection[str]) -> None:
     reset(pipeline)  # a package that an interrupted run left goes on where the dropped rows ended
     pipeline.sync_destination()
     with pipeline.managed_state(extract_state=True) as state:
-        resources = state.get("sources", {}).get(SOURCE_NAME, {}).get("resources", {})
+        source = state.get("sources", {}).get(SOURCE_NAME, {})
+        resources = source.get("resources", {})
+        if ACCOUNTS in tables:
+            source.pop(WRITTEN_KEY, None)
         for name in list(resources):
             if name in tables or name.rpartition("_")[0] in tables:
                 del resources[name]

@@ -133,6 +133,14 @@ class Warehouse:
         )
         return {name: kind for name, kind in found if not name.startswith("_dlt")}
 
+    def view_columns(self, name: str) -> list[str]:
+        """Returns the columns of a view, in their order."""
+        found = self.query(
+            "SELECT column_name FROM information_schema.columns "
+            f"WHERE table_schema = 'comagic' AND table_name = '{name}' ORDER BY ordinal_position"
+        )
+        return [column for (column,) in found]
+
     def _lists(self) -> list[str]:
         tables = self.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'comagic'")
         return [name.removeprefix("calls__") for (name,) in tables if name.startswith("calls__")]
@@ -166,6 +174,11 @@ class BigQuery(Warehouse):
         """Returns the rows of a query, times in UTC. The emulator resolves only qualified table names."""
         qualified = re.sub(r"\b(FROM|JOIN) (?=[a-z_])", rf"\1 `{self.project}`.{self.dataset}.", sql)
         return [tuple(row.values()) for row in self.client.query_and_wait(qualified)]
+
+    def view_columns(self, name: str) -> list[str]:
+        """Returns the columns of a view, in their order."""
+        qualified = f"`{self.project}`.{self.dataset}.{name}"
+        return [field.name for field in self.client.query_and_wait(f"SELECT * FROM {qualified} LIMIT 1").schema]
 
     def statements(self) -> list[str]:
         """Returns the SQL of all queries that the project has run, oldest first."""
