@@ -15,11 +15,13 @@ from click.testing import CliRunner
 
 from comagic.catalog import LIST, Field, Report, Resource, dictionaries, reports, resources
 from comagic.cli.commands import cli
-from comagic.extract.load_windows import DESCRIPTION, FIELDS, TABLE
+from comagic.extract import accounts, load_windows
 from comagic.extract.schema import CHILD_COLUMNS, PARENT_ID, REPLACED_CHILD_COLUMNS, ROOT_COLUMNS, ROOT_ID, flatten
+from comagic.load.views.definitions import View, views
 from comagic.settings import ConnectionSettings, NotificationSettings, Settings, declared_settings
 
 HERE = Path(__file__).parent
+FLAT = "calls_flat"
 PAGES = ("cli.md", "settings.md", "tables.md")
 
 
@@ -35,7 +37,7 @@ def fill(text: str) -> str:
 
 def _cli() -> str:
     """The help texts of all commands."""
-    return "\n".join([_help(), *(_help(name) for name in cli.commands)])
+    return "\n".join([_help(), *(_help(name) for name, command in cli.commands.items() if not command.hidden)])
 
 
 def _settings() -> str:
@@ -55,10 +57,35 @@ def _tables() -> str:
     for title, chosen in (("Reports", reports().values()), ("Dictionaries", dictionaries().values())):
         parts += [f"## {title}\n", *(text for resource in chosen for text in _resource_tables(resource))]
     parts += [
+        "## Accounts\n",
+        _table(accounts.TABLE, accounts.DESCRIPTION, "`id`", accounts.FIELDS),
         "## Load history\n",
-        _table(TABLE, DESCRIPTION, "none; `_dlt_load_id` is in `_dlt_loads.load_id`", FIELDS),
+        _table(
+            load_windows.TABLE,
+            load_windows.DESCRIPTION,
+            "none; `_dlt_load_id` is in `_dlt_loads.load_id`",
+            load_windows.FIELDS,
+        ),
     ]
     return "\n".join(parts)
+
+
+def _views() -> str:
+    """Each view with its columns."""
+    return "\n".join(_view(view) for view in views().values())
+
+
+def _view(view: View) -> str:
+    lines = [f"### {view.name}\n", f"{view.description} Needs {_listed(view.needs)}.\n"]
+    if view.name == FLAT:
+        lines.append("It has all columns of `calls`, a local twin of each time (`finish_time_local`), and:\n")
+    lines += ["| column | meaning |", "| --- | --- |"]
+    lines += [f"| `{name}` | {text} |" for name, text in view.columns.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 PARTS = {
@@ -66,6 +93,7 @@ PARTS = {
     "settings": _settings,
     "notifications": _notifications,
     "tables": _tables,
+    "views": _views,
 }
 
 

@@ -244,10 +244,15 @@ def views(destination: str | None, is_demo: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@cli.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def view() -> None:
+@click.command(hidden=True)
+@destination_option
+@demo_option
+def view(destination: str | None, is_demo: bool) -> None:  # noqa: ARG001
     """Replaced by views."""
     raise click.UsageError("view is now called views: comagic_pipeline.py views creates calls_flat and the others.")
+
+
+cli.add_command(view)
 
 
 @cli.command()

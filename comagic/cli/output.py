@@ -64,6 +64,18 @@ def print_summary(load: Load) -> None:
             f"{printable(column)}, which the API sends although it is not documented.", markup=False, highlight=False
         )
     _print_skipped(load.progress, load.optional_resources)
+    if load.views:
+        _print_refreshed(load.views)
+
+
+def _print_refreshed(views: CreatedViews) -> None:
+    """Reports in few lines what became of the views after a load."""
+    out.print(f"Views: {', '.join(views.created) or 'none'}.", highlight=False)
+    if views.left_out:
+        out.print(f"Without a view, since a table is not loaded: {', '.join(views.left_out)}.", highlight=False)
+    for name, error in views.failed.items():
+        out.print("[yellow]Warning:[/yellow] ", end="")
+        out.print(f"The view {name} was not created: {one_line(mask(error))}", markup=False, highlight=False)
 
 
 def warnings(progress: Progress, usage: Usage) -> list[str]:

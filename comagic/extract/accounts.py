@@ -37,9 +37,10 @@ def account_row(account: Account, user_id: int | None, zone: tzinfo) -> Iterator
         user_id: the client of the agency, where several are loaded.
         zone: the time zone in which its times are read.
     """
+    app_id = str(account.app_id)
     row: dict[str, Any] = {
         "id": "account" if user_id is None else str(user_id),
-        "app_id": int(account.app_id) if str(account.app_id).isdecimal() else None,
+        "app_id": int(app_id) if app_id.isdecimal() else None,
         "user_id": user_id,
         "timezone": str(zone),
     }

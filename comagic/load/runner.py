@@ -32,6 +32,7 @@ from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
 from .repair import restore_missing
 from .shape import check_shape, stored_schema
+from .views import CreatedViews, refresh_views
 from .workdir import exclusive_run, finish_interrupted, reset_if_moved
 
 PIPELINE = "comagic"
@@ -71,6 +72,7 @@ class Load:
         place: where the rows are.
         seconds: how long the load took.
         billed_bytes: bytes that the destination billed; None where it does not report any.
+        views: what became of the views; None if they were not created.
     """
 
     settings: Settings
@@ -88,6 +90,7 @@ class Load:
     place: str = field(default="", init=False)
     seconds: float = field(default=0.0, init=False)
     billed_bytes: int | None = field(default=None, init=False)
+    views: CreatedViews | None = field(default=None, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
     _wait: Callable[[], bool] = field(init=False)
     _folder: str = field(default="", init=False)
@@ -153,6 +156,8 @@ class Load:
         for source in self._sources(pipeline, parts):
             yield source
             self._add_package(pipeline)
+        if self.settings.views:
+            self.views = refresh_views(pipeline.destination, pipeline.dataset_name, self.settings)
         self.seconds = time.monotonic() - started
         bill: Any = getattr(pipeline.destination, "bill", None)
         self.billed_bytes = bill.bytes if bill else None

@@ -1,5 +1,33 @@
 BEGIN TRANSACTION;
 
+MERGE INTO `project`.`comagic`.`accounts` AS d USING ( SELECT `id`,
+    `app_id`,
+    `user_id`,
+    `timezone`,
+    `_dlt_load_id`,
+    `_dlt_id` FROM `project`.`comagic_staging`.`accounts__LOAD_ID` WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY `id` ORDER BY `_dlt_load_id` DESC) = 1 ) AS s ON d.`id` = s.`id`
+    WHEN MATCHED THEN UPDATE SET `id` = s.`id`,
+    `app_id` = s.`app_id`,
+    `user_id` = s.`user_id`,
+    `timezone` = s.`timezone`,
+    `_dlt_load_id` = s.`_dlt_load_id`,
+    `_dlt_id` = s.`_dlt_id`
+    WHEN NOT MATCHED THEN INSERT (`id`,
+    `app_id`,
+    `user_id`,
+    `timezone`,
+    `_dlt_load_id`,
+    `_dlt_id`) VALUES (s.`id`,
+    s.`app_id`,
+    s.`user_id`,
+    s.`timezone`,
+    s.`_dlt_load_id`,
+    s.`_dlt_id`);
+
+COMMIT TRANSACTION;
+
+BEGIN TRANSACTION;
+
 MERGE INTO `project`.`comagic`.`calls` AS d USING ( SELECT `id`,
     `start_time`,
     `finish_time`,

@@ -1,3 +1,10 @@
+CREATE TABLE `project`.`comagic`.`accounts` ( `id` STRING NOT NULL OPTIONS (description='Key of the row: the client\'s id, or `account` where rows carry no client.'),
+    `app_id` INT64 OPTIONS (description='Account id; null if the API sends none that is a number.'),
+    `user_id` INT64 OPTIONS (description='Client of the agency, as the rows of other tables carry it; null where they do not.'),
+    `timezone` STRING OPTIONS (description='Time zone of the days and local times of the account\'s rows (IANA name).'),
+    `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
+    `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) OPTIONS (description='One row per account whose data the dataset has: the account, or each client of an agency.');
+
 CREATE TABLE `project`.`comagic`.`calls__attributes` ( `value` STRING OPTIONS (description='Attribute code. Codes: first, through, primary, secondary, lost, target, off-target, quality, rest.'),
     `partition_date` DATE OPTIONS (description='Date of the call in the account\'s time zone; partitioning column.'),
     `_dlt_root_id` STRING NOT NULL OPTIONS (description='_dlt_id of the row that the list belongs to.'),
@@ -145,6 +152,7 @@ CREATE TABLE `project`.`comagic`.`load_windows` ( `resource` STRING OPTIONS (des
     `problems` STRING OPTIONS (description='The first of these rows and values, with field and id.'),
     `requests` INT64 OPTIONS (description='API calls that the window took.'),
     `read_at` TIMESTAMP OPTIONS (description='When the window had been read.'),
+    `run_started_at` TIMESTAMP OPTIONS (description='When the run began that read it; null for loads by your own code.'),
     `read_seconds` FLOAT64 OPTIONS (description='Seconds that reading it took.'),
     `loaded_up_to` TIMESTAMP OPTIONS (description='Instant up to which all is loaded, other sites included.'),
     `period_end` TIMESTAMP OPTIONS (description='End of the period that the run was to load; equal to loaded_up_to if it got there.'),

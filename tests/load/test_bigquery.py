@@ -73,28 +73,6 @@ def test_second_run_without_changes_leaves_rows_unchanged_and_status_shows_their
     assert (result.code, "0.0 hours ago" in result.out) == (0, True), result.out
 
 
-@pytest.mark.expensive(4)
-def test_flat_view_is_the_same_in_duckdb_and_bigquery(
-    serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery
-) -> None:
-    account = recent_account()
-    sandbox = serve(account)
-    tag_names = {
-        key: [tag["tag_name"] for tag in call["tags"]] for key, call in expected_calls(account, LONG_AGO).items()
-    }
-    result = command("view")
-    assert (result.code, "load first" in result.err) == (1, True), result.err
-    for environment in ({}, warehouse_in_bigquery.environment):
-        assert command(**access_to(sandbox), **environment).code == 0
-        for _ in range(2):
-            result = command("view", **environment)
-            assert (result.code, "calls_flat" in result.out) == (0, True), result.err
-    sql = "SELECT id, tags, campaign_name, PARTITION_DATE FROM calls_flat ORDER BY id"
-    rows = Warehouse(place).query(sql)
-    assert rows == warehouse_in_bigquery.query(sql)
-    assert {key: tags for key, tags, *_ in rows} == tag_names
-
-
 @pytest.mark.expensive
 def test_two_datasets_of_one_project_keep_their_own_cursors(
     serve: Serve, command: Command, place: Path, warehouse_in_bigquery: BigQuery

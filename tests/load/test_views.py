@@ -1,5 +1,6 @@
 """The views show what the account has, in DuckDB, BigQuery and PostgreSQL alike, whatever was loaded."""
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def eventful_account() -> SyntheticAccount:
     add(datetime(2025, 11, 5, 12), OTHER, False)
     add(datetime(2025, 11, 6, 12), None, True, finish_reason="group_inactive_by_schedule")  # a hidden number
     add(datetime(2025, 11, 6, 13), None, False)
-    unknown = dict.fromkeys(("channel", "utm_source", "utm_medium", "eq_utm_source", "eq_utm_medium"))
+    unknown: Row = dict.fromkeys(("channel", "utm_source", "utm_medium", "eq_utm_source", "eq_utm_medium"))
     add(datetime(2025, 10, 26, 1, 59, 59), OTHER, True, campaign_id=-1, **unknown)
     add(datetime(2025, 10, 26, 2, 30), OTHER, True, finish_reason="numa_in_spam_list")  # a time that was there twice
     add(datetime(2025, 10, 26, 3, 30), OTHER, False, "out")
@@ -83,7 +84,7 @@ def eventful_account() -> SyntheticAccount:
 
 def read_view(warehouse: Warehouse, name: str) -> list[Row]:
     """Returns the rows of a view without the account's id."""
-    names = [name for name, in described(warehouse, name)]
+    names = [name for (name,) in described(warehouse, name)]
     return [dict(zip(names, row, strict=True)) for row in warehouse.query(f"SELECT {', '.join(names)} FROM {name}")]
 
 
@@ -94,9 +95,10 @@ def described(warehouse: Warehouse, name: str) -> list[tuple[Any, ...]]:
 def check(rows: list[Row], expected: list[Row]) -> None:
     """Compares rows in any order, fractions to nine digits."""
     found, wanted = sorted(comparable(rows)), sorted(comparable(expected))
-    assert [row for row, _ in found] == [row for row, _ in wanted]
-    for (_, fractions), (_, others) in zip(found, wanted, strict=True):
-        assert fractions == pytest.approx(others, rel=1e-9)
+    exact, others = Counter(row for row, _ in found), Counter(row for row, _ in wanted)
+    assert [*(exact - others)][:2] == [*(others - exact)][:2]  # a few: pytest takes minutes to compare long lists
+    for (_, fractions), (_, right) in zip(found, wanted, strict=True):
+        assert fractions == pytest.approx(right, rel=1e-9)
 
 
 def load(command: Command, account: SyntheticAccount, serve: Serve, **environment: str) -> None:

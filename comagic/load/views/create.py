@@ -71,6 +71,14 @@ def create_views(destination: AnyDestination, dataset_name: str, settings: Setti
     return done
 
 
+def refresh_views(destination: AnyDestination, dataset_name: str, settings: Settings) -> CreatedViews:
+    """The same after a load: what was loaded stays loaded, so an error is reported and does not end the run."""
+    try:
+        return create_views(destination, dataset_name, settings)
+    except ComagicError as error:
+        return CreatedViews(failed={"views": str(error)})
+
+
 def open_views(destination: AnyDestination, dataset_name: str, settings: Settings) -> Dataset:
     """Looks up which tables and columns a dataset has, for the views' queries.
 
@@ -139,8 +147,10 @@ def _statements(client: Any, view: View, dataset: Dataset, name: str) -> Iterato
 
 
 def _replace(client: Any, name: str, query: str) -> bool:
-    """Whether PostgreSQL replaces a view: it does unless columns were removed or moved. A view that is dropped loses
-    its grants, so that is the second choice."""
+    """Whether PostgreSQL replaces a view: it does unless columns were removed or moved.
+
+    A view that is dropped first loses its grants.
+    """
     with suppress(DatabaseException):
         client.execute_sql(CREATE.format(view=name, query=query))
         return True

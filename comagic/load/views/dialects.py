@@ -51,8 +51,9 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = {
         "SECONDS_BETWEEN": "(UNIX_SECONDS({1}) - UNIX_SECONDS({0}))",
         "HOUR_OF": "EXTRACT(HOUR FROM {0})",
         "WEEKDAY_OF": "(MOD(EXTRACT(DAYOFWEEK FROM {0}) + 5, 7) + 1)",
-        "LOCAL_TIME_OF": "DATETIME({0}, {1})",
-        "MONDAY_OF": "DATE_TRUNC({0}, WEEK(MONDAY))",
+        # not DATETIME(time, zone): sqlglot, and an emulator that uses it, take a zone from a column for a time
+        "LOCAL_TIME_OF": "DATETIME(DATE({0}, {1}), TIME({0}, {1}))",
+        "MONDAY_OF": "CAST(DATE_TRUNC({0}, WEEK(MONDAY)) AS DATE)",
         "DAY_PLUS": "DATE_ADD({0}, INTERVAL {1} DAY)",
         "IS_DIGITS": "REGEXP_CONTAINS({0}, r'^[0-9]+$')",
         "HAS_DIGIT": "REGEXP_CONTAINS({0}, r'[0-9]')",
@@ -61,7 +62,7 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def translate(query: exp.Expression, dialect: str) -> exp.Expression:
+def translate(query: exp.Expr, dialect: str) -> exp.Expr:
     """Replaces the functions by what they are in a dialect."""
     for call in reversed(list(query.find_all(exp.Anonymous, bfs=False))):
         text = FUNCTIONS[dialect].get(call.name.upper())
@@ -71,7 +72,7 @@ def translate(query: exp.Expression, dialect: str) -> exp.Expression:
     return query
 
 
-def without_null_order(query: exp.Expression, dialect: str) -> exp.Expression:
+def without_null_order(query: exp.Expr, dialect: str) -> exp.Expr:
     """Leaves out where nulls are sorted: nothing is sorted by what can be null, and BigQuery forbids to say it."""
     order = sqlglot.Dialect.get_or_raise(dialect).NULL_ORDERING
     for ordered in query.find_all(exp.Ordered):

@@ -65,13 +65,17 @@ called AS (
     LEFT JOIN deals AS x ON x.communication_id = c.id AND COALESCE(x.user_id, 0) = COALESCE(c.user_id, 0)
     WHERE c.visitor_session_id IS NOT NULL
     GROUP BY c.user_id, c.visitor_session_id
+),
+visited AS (
+    SELECT s.user_id, s.id, MONDAY_OF(s.partition_date) AS week, s.campaign_id, s.campaign_name
+    FROM visitor_sessions AS s
 )
 SELECT
     a.app_id,
-    s.user_id,
-    MONDAY_OF(s.partition_date) AS week,
-    s.campaign_id,
-    MAX(s.campaign_name) AS campaign,
+    v.user_id,
+    v.week,
+    v.campaign_id,
+    MAX(v.campaign_name) AS campaign,
     COUNT(*) AS sessions,
     COUNT(t.calls) AS sessions_with_call,
     CAST(COALESCE(SUM(t.calls), 0) AS BIGINT) AS calls,
@@ -82,7 +86,7 @@ SELECT
         CAST(COALESCE(SUM(t.won_revenue), 0) AS DOUBLE),
         deals_history.revenue, sales_funnels__stages.stage_status
     ) AS won_revenue
-FROM visitor_sessions AS s
-LEFT JOIN called AS t ON t.visitor_session_id = s.id AND COALESCE(t.user_id, 0) = COALESCE(s.user_id, 0)
-LEFT JOIN accounts AS a ON COALESCE(a.user_id, 0) = COALESCE(s.user_id, 0)
-GROUP BY a.app_id, s.user_id, MONDAY_OF(s.partition_date), s.campaign_id
+FROM visited AS v
+LEFT JOIN called AS t ON t.visitor_session_id = v.id AND COALESCE(t.user_id, 0) = COALESCE(v.user_id, 0)
+LEFT JOIN accounts AS a ON COALESCE(a.user_id, 0) = COALESCE(v.user_id, 0)
+GROUP BY a.app_id, v.user_id, v.week, v.campaign_id

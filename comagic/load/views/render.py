@@ -20,7 +20,7 @@ from ...extract.load_windows import FIELDS as WINDOW_FIELDS
 from ...extract.load_windows import TABLE as LOAD_WINDOWS
 from ...extract.schema import PARENT_ID, ROOT_ID, USER_ID, flatten
 from .definitions import View
-from .dialects import BIGQUERY, translate, without_null_order
+from .dialects import translate, without_null_order
 
 SOURCE = "duckdb"
 """Dialect of the SQL files."""
@@ -78,7 +78,7 @@ def render(view: View, dataset: Dataset) -> str:
         view: the view.
         dataset: what it is made for.
     """
-    query: exp.Expression = sqlglot.parse_one(view.sql, read=SOURCE)
+    query = sqlglot.parse_one(view.sql, read=SOURCE)
     _replace_calls(query, view, dataset)
     for select in list(query.find_all(exp.Select)):
         for table in _own_tables(select):
@@ -87,7 +87,7 @@ def render(view: View, dataset: Dataset) -> str:
     return query.sql(dataset.dialect, pretty=True)
 
 
-def _replace_calls(query: exp.Expression, view: View, dataset: Dataset) -> None:
+def _replace_calls(query: exp.Expr, view: View, dataset: Dataset) -> None:
     """Replaces the functions that depend on the dataset, the inner ones first."""
     for call in reversed(list(query.find_all(exp.Anonymous, bfs=False))):
         name = call.name.upper()
@@ -107,7 +107,7 @@ def _replace_calls(query: exp.Expression, view: View, dataset: Dataset) -> None:
 def _expand_star(call: exp.Anonymous, view: View, dataset: Dataset) -> None:
     """All columns of `calls` but those that the view has of its own, and a local twin of each time."""
     alias, select = call.expressions[0].sql(), call.find_ancestor(exp.Select)
-    columns: list[exp.Expression] = [exp.column(name, alias) for name in _star(view, dataset)]
+    columns: list[Any] = [exp.column(name, alias) for name in _star(view, dataset)]
     for name in _twins(dataset):
         if f"{name}_local" not in view.columns:
             local = f"LOCAL_TIME_OF({alias}.{name}, a.timezone) AS {name}_local"

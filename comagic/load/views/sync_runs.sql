@@ -18,24 +18,41 @@
 -- rows_rejected: Rows without a key or time; they are in rejected_rows.
 -- requests: API calls.
 -- outcome: complete, incomplete (not up to its end yet), rows_missing, rows_rejected, not_loaded (did not end).
-WITH reached AS (
+WITH windows AS (
     SELECT
         w.user_id,
         COALESCE(CAST(EPOCH_OF(w.run_started_at) AS TEXT), w._dlt_load_id) AS run,
         w.resource,
-        COALESCE(MIN(w.run_started_at), MIN(w.read_at)) AS started_at,
-        MAX(COALESCE(l.inserted_at, w.read_at)) AS finished_at,
-        SUM(w.rows_announced) AS rows_announced,
-        SUM(w.rows_received) AS rows_received,
-        SUM(w.rows_loaded) AS rows_loaded,
-        SUM(w.rows_rejected) AS rows_rejected,
-        SUM(w.requests) AS requests,
-        MAX(CASE WHEN l.load_id IS NULL THEN 1 ELSE 0 END) AS is_open,
-        CASE WHEN MAX(w.loaded_up_to) < MAX(w.period_end) THEN 1 ELSE 0 END AS is_stopped,
-        CASE WHEN SUM(w.rows_announced) > SUM(w.rows_received) THEN 1 ELSE 0 END AS is_short
+        COALESCE(w.run_started_at, w.read_at) AS started_at,
+        COALESCE(l.inserted_at, w.read_at) AS finished_at,
+        w.rows_announced,
+        w.rows_received,
+        w.rows_loaded,
+        w.rows_rejected,
+        w.requests,
+        CASE WHEN l.load_id IS NULL THEN 1 ELSE 0 END AS is_open,
+        w.loaded_up_to,
+        w.period_end
     FROM load_windows AS w
     LEFT JOIN _dlt_loads AS l ON l.load_id = w._dlt_load_id AND l.status = 0
-    GROUP BY w.user_id, COALESCE(CAST(EPOCH_OF(w.run_started_at) AS TEXT), w._dlt_load_id), w.resource
+),
+reached AS (
+    SELECT
+        i.user_id,
+        i.run,
+        i.resource,
+        MIN(i.started_at) AS started_at,
+        MAX(i.finished_at) AS finished_at,
+        SUM(i.rows_announced) AS rows_announced,
+        SUM(i.rows_received) AS rows_received,
+        SUM(i.rows_loaded) AS rows_loaded,
+        SUM(i.rows_rejected) AS rows_rejected,
+        SUM(i.requests) AS requests,
+        MAX(i.is_open) AS is_open,
+        CASE WHEN MAX(i.loaded_up_to) < MAX(i.period_end) THEN 1 ELSE 0 END AS is_stopped,
+        CASE WHEN SUM(i.rows_announced) > SUM(i.rows_received) THEN 1 ELSE 0 END AS is_short
+    FROM windows AS i
+    GROUP BY i.user_id, i.run, i.resource
 ),
 runs AS (
     SELECT
