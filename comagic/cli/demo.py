@@ -44,7 +44,7 @@ def serve_demo_account() -> Iterator[DemoAccount]:
         err.print(f"A synthetic account is served at {sandbox.base_url}", highlight=False)
         yield DemoAccount(
             {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url},
-            {"start_date": first_day.isoformat()},
+            {"start_date": first_day.isoformat(), "views": True},
         )
 
 
@@ -67,7 +67,7 @@ def load_demo(load: Load) -> None:
 
 def print_next_steps(load: Load) -> None:
     """Prints a table of the demo's calls, and how to load an account of one's own."""
-    if "calls" in load.names:
+    if load.views and "sources_daily" in load.views.created:
         print_calls_by_campaign(choose_demo_destination(load.destination), DATASET)
     out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
     python = Path(sys.executable)

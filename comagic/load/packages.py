@@ -7,6 +7,7 @@ from dlt import Pipeline
 from dlt.common.pipeline import LoadInfo
 
 from ..catalog import LIST, PARTITION_DATE, resources
+from ..extract.accounts import TABLE as ACCOUNTS
 from ..extract.load_windows import TABLE as LOAD_WINDOWS
 from ..extract.schema import USER_ID, flatten
 from ..extract.transform import VARIANT
@@ -21,7 +22,11 @@ def row_counts(pipeline: Pipeline) -> Counter[str]:
     trace = pipeline.last_trace
     counts = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
     return Counter(
-        {name: rows for name, rows in counts.items() if name != LOAD_WINDOWS and not name.startswith("_dlt")}
+        {
+            name: rows
+            for name, rows in counts.items()
+            if name not in (LOAD_WINDOWS, ACCOUNTS) and not name.startswith("_dlt")
+        }
     )
 
 

@@ -20,7 +20,7 @@ def test_demo_loads_months_of_calls_and_prints_what_the_readme_shows(
         ).fetchall()
     assert calls > 10_000
     assert f"{calls:,}" in result.out
-    for text in ("calls__tags", "API calls", "lost, %", "Яндекс.Директ", "secrets.toml"):
+    for text in ("calls__tags", "API calls", "missed, %", "Яндекс.Директ", "secrets.toml"):
         assert text in result.out
     assert result.out.count("\n") > campaigns
     assert "windows" in result.err, "no progress"

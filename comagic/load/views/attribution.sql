@@ -83,7 +83,7 @@ visited AS (
         ON s.visitor_id = c.visitor_id
         AND COALESCE(s.user_id, 0) = COALESCE(c.user_id, 0)
         AND s.date_time <= c.start_time
-        AND EPOCH_OF(c.start_time) - EPOCH_OF(s.date_time) <= SETTING('attribution_days') * 86400
+        AND EPOCH_OF(s.date_time) >= EPOCH_OF(c.start_time) - SETTING('attribution_days') * 86400
 ),
 attributed AS (
     SELECT
