@@ -8,8 +8,8 @@
 -- weekday: Local weekday of the start, 1 for Monday to 7 for Sunday.
 -- hour: Local hour of the start, 0 to 23.
 -- phone: Number of the caller or callee with a leading plus; a pseudonym as it is; null for a hidden number.
--- source: Traffic source: utm_source by the account's rules, else utm_source, else the name of the source.
--- medium: Traffic medium: utm_medium by the account's rules, else utm_medium, else the channel.
+-- traffic_source: utm_source by the account's rules, else utm_source, else the name of the source.
+-- traffic_medium: utm_medium by the account's rules, else utm_medium, else the channel.
 -- campaign: Name of the advertising campaign, else that of the table campaigns.
 -- employee: Name of the employee who answered last, else that of the table employees.
 -- site: Domain of the site, else that of the table sites.
@@ -22,8 +22,7 @@
 WITH listed AS (
     SELECT
         t._dlt_root_id,
-        ARRAY_AGG(t.tag_name ORDER BY t._dlt_list_idx) AS tags,
-        STRING_AGG(t.tag_name, ', ' ORDER BY t._dlt_list_idx) AS tags_text
+        ARRAY_AGG(t.tag_name ORDER BY t._dlt_list_idx) AS tags
     FROM calls__tags AS t
     WHERE t.tag_name IS NOT NULL
     GROUP BY t._dlt_root_id
@@ -53,13 +52,13 @@ SELECT
         WHEN IS_DIGITS(c.contact_phone_number) THEN CONCAT('+', c.contact_phone_number)
         WHEN HAS_DIGIT(c.contact_phone_number) THEN c.contact_phone_number
     END AS phone,
-    COALESCE(c.eq_utm_source, c.utm_source, c.source_name) AS source,
-    COALESCE(c.eq_utm_medium, c.utm_medium, c.channel) AS medium,
+    COALESCE(c.eq_utm_source, c.utm_source, c.source_name) AS traffic_source,
+    COALESCE(c.eq_utm_medium, c.utm_medium, c.channel) AS traffic_medium,
     COALESCE(c.campaign_name, p.name) AS campaign,
     COALESCE(c.last_answered_employee_full_name, e.full_name) AS employee,
     COALESCE(c.site_domain_name, s.domain_name) AS site,
     COALESCE(l.tags, NO_TEXTS()) AS tags,
-    l.tags_text,
+    ARRAY_TO_STRING(l.tags, ', ') AS tags_text,
     IF_LOADED(COALESCE(c.is_lost AND c.direction = 'in', FALSE), calls.is_lost, calls.direction) AS is_missed,
     IF_LOADED(COALESCE(k.is_first = 1, FALSE), calls__attributes.value) AS is_first,
     IF_LOADED(COALESCE(k.is_target = 1, FALSE), calls__attributes.value) AS is_target,

@@ -101,7 +101,7 @@ SELECT
         'phone_group_inactive_by_schedule'
     ), calls.finish_reason) AS is_working_hours,
     m.waited_seconds,
-    m.waited_seconds < SETTING('abandoned_after_seconds') AS is_abandoned,
+    IF_LOADED(m.waited_seconds < SETTING('abandoned_after_seconds'), calls.wait_duration) AS is_abandoned,
     m.recovered_at,
     LOCAL_TIME_OF(m.recovered_at, m.timezone) AS recovered_at_local,
     m.recovered_by,

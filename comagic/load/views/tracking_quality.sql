@@ -89,6 +89,8 @@ usual AS (
         q.user_id,
         q.virtual_phone_number,
         q.partition_date,
+        q.calls,
+        q.without_source,
         COUNT(*) OVER (
             PARTITION BY q.user_id, q.virtual_phone_number, WEEKDAY_OF(q.partition_date)
             ORDER BY q.partition_date ROWS BETWEEN 8 PRECEDING AND 1 PRECEDING
@@ -105,18 +107,14 @@ usual AS (
 ),
 banded AS (
     SELECT
-        r.user_id,
-        r.partition_date,
-        r.virtual_phone_number,
-        r.calls,
-        r.without_source,
+        p.user_id,
+        p.partition_date,
+        p.virtual_phone_number,
+        p.calls,
+        p.without_source,
         CASE WHEN p.weeks >= 4 THEN GREATEST(p.average - 3 * p.deviation, 0) END AS usual_low,
         CASE WHEN p.weeks >= 4 THEN p.average + 3 * p.deviation END AS usual_high
-    FROM counted AS r
-    JOIN usual AS p
-        ON p.partition_date = r.partition_date
-        AND COALESCE(p.user_id, 0) = COALESCE(r.user_id, 0)
-        AND COALESCE(p.virtual_phone_number, '') = COALESCE(r.virtual_phone_number, '')
+    FROM usual AS p
 )
 SELECT
     a.app_id,
