@@ -217,9 +217,7 @@ def test_each_client_of_an_agency_has_its_own_rows_and_zone(serve: Serve, comman
     names = resource_options("calls", "visitor_sessions", "employees")
     assert command("load", *PERIOD, *names, **environment).code == 0
     with duckdb.connect(str(place / "comagic_pipeline.duckdb")) as connection:
-        connection.execute(
-            "UPDATE comagic.accounts SET timezone = 'Asia/Vladivostok', app_id = 7 WHERE user_id = 10020"
-        )
+        connection.execute("UPDATE comagic.accounts SET timezone = 'Asia/Vladivostok', app_id = 7 WHERE id = '10020'")
     assert command("views").code == 0
     warehouse = Warehouse(place)
     own, other = (
@@ -284,6 +282,7 @@ def test_views_have_the_columns_that_their_files_declare() -> None:
     for dialect in DIALECTS:
         for view in views().values():
             query = sqlglot.parse_one(render(view, whole_dataset(dialect)), read=dialect)
+            assert isinstance(query, exp.Query)
             assert query.named_selects == list(output_columns(view, whole_dataset(dialect))), view.name
             assert not {"SETTING", "IF_LOADED", "COLUMNS_OF", "SECONDS_WAITED", *FUNCTIONS["duckdb"]}.intersection(
                 call.name for call in query.find_all(exp.Anonymous)

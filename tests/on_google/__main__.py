@@ -148,9 +148,9 @@ class Trial:
             return "one at a time, and the other notices"
         raise AssertionError("a lost lock was renewed")
 
-    def view(self) -> str:
-        """The view can be queried."""
-        self.command("view")
+    def views(self) -> str:
+        """The views can be queried."""
+        self.command("views")
         rows = self.google.query("SELECT id, tags FROM calls_flat")
         assert len(rows) == len(expected_calls(self.account, LONG_AGO))
         return f"{len(rows)} rows"
@@ -181,7 +181,7 @@ def main() -> int:
         trial.check("load without changes", trial.load)
         trial.check("only the days that were loaded are read", trial.pruned)
         trial.check("status", lambda: trial.command("status", "--max-age-hours", "1").splitlines()[0])
-        trial.check("view", trial.view)
+        trial.check("views", trial.views)
         trial.check("transaction that fails", trial.rolled_back)
         trial.check("lock", trial.lock)
     click.echo("All is as it should be." if not trial.failed else f"{trial.failed} checks failed.")
