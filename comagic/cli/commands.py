@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -31,7 +32,7 @@ from ..load.runner import PIPELINE, Load
 from ..load.shape import check_shape, stored_schema
 from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
-from ..load.views import create_views
+from ..load.views import create_views, write_dbt_package
 from ..redaction import mask, mask_logs
 from ..settings import ignore_bare_variables, resolve_settings
 from ..values import parse_end, parse_local_time, parse_minutes, resolve_resources
@@ -233,14 +234,23 @@ def status(destination: str | None, max_age_hours: float | None, names: tuple[st
 
 @cli.command()
 @destination_option
+@click.option(
+    "--dbt",
+    "dbt_folder",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write them as a dbt package into this folder, and create nothing in the destination.",
+)
 @demo_option
-def views(destination: str | None, is_demo: bool) -> None:
+def views(destination: str | None, dbt_folder: Path | None, is_demo: bool) -> None:
     """Create the views that answer the usual questions: calls by day, missed calls, sources, and others.
 
     Create them once, and again after columns were added, or set views = true. A view whose tables are not loaded is
     left out. docs/definitions.md says how each figure is counted.
     """
-    if not print_views(create_views(*_target(destination, is_demo), resolve_settings())):
+    target, settings = _target(destination, is_demo), resolve_settings()
+    done = write_dbt_package(*target, settings, dbt_folder) if dbt_folder else create_views(*target, settings)
+    if not print_views(done):
         sys.exit(EXIT_FAILED)
 
 

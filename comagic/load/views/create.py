@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dlt.common.destination.reference import DestinationReference
@@ -12,6 +13,7 @@ from ...api.brands import site_of
 from ...exceptions import ComagicError
 from ...settings import Settings, configured_base_url
 from ..destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, is_missing_file, open_client
+from .dbt import write_package
 from .definitions import View, views
 from .render import Dataset, known_columns, missing_tables, output_columns, render
 
@@ -77,6 +79,24 @@ def refresh_views(destination: AnyDestination, dataset_name: str, settings: Sett
         return create_views(destination, dataset_name, settings)
     except ComagicError as error:
         return CreatedViews(failed={"views": str(error)})
+
+
+def write_dbt_package(destination: AnyDestination, dataset_name: str, settings: Settings, folder: Path) -> CreatedViews:
+    """Writes the views whose tables are loaded as a dbt package; see `dbt.write_package`.
+
+    Args:
+        destination: the destination that has the tables.
+        dataset_name: the dataset.
+        settings: thresholds of figures.
+        folder: where to write it.
+    """
+    dataset = open_views(destination, dataset_name, settings)
+    models = write_package(folder, dataset, dataset_name, view_settings(settings))
+    missing = {name: missing_tables(view, dataset) for name, view in views().items()}
+    return CreatedViews(
+        {name: str(folder / "models" / f"{name}.sql") for name in models},
+        {name: _reason(tables) for name, tables in missing.items() if tables},
+    )
 
 
 def open_views(destination: AnyDestination, dataset_name: str, settings: Settings) -> Dataset:
