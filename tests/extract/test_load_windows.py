@@ -15,8 +15,8 @@ from tests.support.processes import Command, Serve
 from tests.support.warehouses import Warehouse
 
 WINDOWS = (
-    "SELECT * EXCLUDE (user_id, site_id, _dlt_id, _dlt_load_id, read_at, read_seconds) FROM load_windows "
-    "ORDER BY window_start"
+    "SELECT * EXCLUDE (user_id, site_id, _dlt_id, _dlt_load_id, read_at, run_started_at, read_seconds) "
+    "FROM load_windows ORDER BY window_start"
 )
 INCOMPLETE_WINDOWS = block_after(README, "Is everything there?")
 """The README's query for windows in which rows are missing."""
@@ -82,7 +82,7 @@ def test_commands_that_read_before_the_first_load_create_no_database(command: Co
     result = command("status")
     assert (result.code, "Nothing has been loaded yet" in result.out) == (0, True)
     assert command("status", "--max-age-hours", "24").code == 1
-    assert [command(name).code for name in ("view", "describe")] == [1, 1]
+    assert [command(name).code for name in ("views", "describe")] == [1, 1]
     assert list(place.glob("*.duckdb")) == []
 
 

@@ -164,7 +164,7 @@ def test_unreachable_bigquery_is_reported_within_the_retry_deadline(serve: Serve
     sandbox = serve(recent_account(1))
     with RejectingGoogle() as google:
         pass
-    for subcommand in ("load", "status", "view"):
+    for subcommand in ("load", "status", "views"):
         started = time.monotonic()
         result = command(subcommand, **access_to(sandbox), **google.environment)
         assert (result.code, "cannot be reached" in result.err) == (1, True), result.err
