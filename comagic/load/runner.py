@@ -116,7 +116,8 @@ class Load:
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)
-        guard_merges(pipeline.destination, self._stack.enter_context(lease))
+        guard = guard_merges(pipeline.destination, self._stack.enter_context(lease))
+        self._stack.enter_context(guard)
         dlt.config["extract.next_item_mode"] = "fifo"  # one resource after another, in the order of `_sources`
         stored = self._stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
