@@ -51,11 +51,17 @@ FIELDS = (
         "period_end", "timestamp", "End of the period that the run was to load; equal to loaded_up_to if it got there."
     ),
     Field("is_incremental", "bool", "False for a period of a report that was loaded with --since, else true."),
+    Field("lookback_days", "bigint", "Days before the last run that the sync read again; else null."),
 )
 
 
 def load_window(
-    result: WindowResult, misfits: Misfits, period_end: datetime, is_incremental: bool, zone: tzinfo
+    result: WindowResult,
+    misfits: Misfits,
+    period_end: datetime,
+    is_incremental: bool,
+    zone: tzinfo,
+    lookback_days: int | None = None,
 ) -> DataItemWithMeta:
     """The row of a finished window, marked for its table.
 
@@ -65,6 +71,7 @@ def load_window(
         period_end: local time at which the period ends.
         is_incremental: whether the run is incremental.
         zone: the account's time zone.
+        lookback_days: the lookback of an incremental sync.
     """
     row: dict[str, Any] = {
         "resource": result.resource,
@@ -81,6 +88,7 @@ def load_window(
         "loaded_up_to": to_utc(result.reached, zone),
         "period_end": to_utc(period_end, zone),
         "is_incremental": is_incremental,
+        "lookback_days": lookback_days if is_incremental else None,
     }
     return dlt.mark.with_table_name(row, TABLE)
 
