@@ -22,8 +22,9 @@ from ..catalog import PARTITION_DATE
 from ..exceptions import MergeError
 from ..extract.manifest import Manifest, current_manifests
 from .bounds import delete_with_lists, in_days_of, in_scopes, near_days
-from .destinations import BIGQUERY, DUCKDB, AnyDestination
+from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination
 from .lease import Lease
+from .postgres import create_indexes
 
 STAGED_KEYS = """
 SELECT
@@ -76,6 +77,8 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> Iterator[None]:
             manifests = current_manifests()
             delete_absent(self, manifests, load_id)
             check_merges(self, manifests, load_id)
+            if destination.destination_type == POSTGRES:
+                create_indexes(self)
             super().complete_load(load_id)
             held.close()
 
