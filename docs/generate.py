@@ -19,6 +19,7 @@ from comagic.extract import accounts, load_windows
 from comagic.extract.schema import CHILD_COLUMNS, PARENT_ID, REPLACED_CHILD_COLUMNS, ROOT_COLUMNS, ROOT_ID, flatten
 from comagic.load.views.definitions import View, views
 from comagic.settings import ConnectionSettings, NotificationSettings, Settings, declared_settings
+from docs.chart import draw
 
 HERE = Path(__file__).parent
 FLAT = "calls_flat"
@@ -155,3 +156,4 @@ if __name__ == "__main__":
         file = HERE / page
         file.write_text(fill(file.read_text("utf-8")), "utf-8")
         click.echo(f"docs/{page} is up to date")
+    (HERE / "pace.svg").write_text(draw((HERE / "performance.md").read_text("utf-8")), "utf-8")

@@ -42,7 +42,7 @@ HISTORY_COMMAND = "COMAGIC_HISTORY_COMMAND"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-REQUEST_KEYS = ("since", "until", "resources")
+REQUEST_KEYS = ("since", "until", "resources", "lookback_days")
 _RUNNING = Lock()
 
 
@@ -183,9 +183,12 @@ def parse_request(text: str) -> list[str]:
             raise BadRequestError(f"The request has {name!r}; known are {', '.join(REQUEST_KEYS)}.")
         if name == "resources" and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise BadRequestError(f"The request's resources are {value!r}, not a list of names.")
-        if name != "resources" and not isinstance(value, str):
+        if name == "lookback_days" and type(value) is not int:
+            raise BadRequestError(f"The request's lookback_days is {value!r}, not a whole number.")
+        if name in ("since", "until") and not isinstance(value, str):
             raise BadRequestError(f"The request's {name} is {value!r}, not a date in quotation marks.")
-    arguments = [word for name in ("since", "until") if name in request for word in (f"--{name}", request[name])]
+    options = {"since": "--since", "until": "--until", "lookback_days": "--lookback-days"}
+    arguments = [word for name in options if name in request for word in (options[name], str(request[name]))]
     return arguments + [word for name in request.get("resources", ()) for word in ("--resource", name)]
 
 

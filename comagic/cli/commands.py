@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -48,6 +48,9 @@ SPANS = ("day", "hour", "minute")
 """What the API has quotas for."""
 
 SECONDS_BETWEEN_TERMINATIONS = 1.0
+
+MAX_AGE_MINUTES = 1_000_000
+"""The largest maximal age of status, in minutes and in hours."""
 
 RunLoad = Callable[[Load], None]
 """Gives each source of a load to a pipeline."""
@@ -105,6 +108,12 @@ def cli() -> None:
     help="Bucket to load files through, gs://bucket/folder. Default: dlt's setting staging_type, else none.",
 )
 @click.option(
+    "--lookback-days",
+    metavar="N",
+    type=int,
+    help="Days before the last run that this one reads again. Default: the setting lookback_days, else 14.",
+)
+@click.option(
     "--max-minutes",
     metavar="N",
     type=float,
@@ -146,6 +155,7 @@ def load(
     names: tuple[str, ...],
     destination: str | None,
     staging: str | None,
+    lookback_days: int | None,
     max_minutes: float | None,
     wait_minutes: float | None,
     task_count: int,
@@ -181,7 +191,8 @@ def load(
             )
         )
         account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
-        settings = resolve_settings(**account.settings)
+        own = {} if lookback_days is None else {"lookback_days": lookback_days}
+        settings = resolve_settings(**account.settings, **own)
         chosen = requested or list(settings.resources)
         if task_index > 0:  # dictionaries have no period to share
             chosen = [name for name in chosen if name in reports()]
@@ -211,24 +222,43 @@ def run_load(plan: Load, run: RunLoad) -> None:
 @cli.command()
 @destination_option
 @click.option("--max-age-hours", metavar="H", type=float, help="Exit with 1 if the data is older than this many hours.")
+@click.option("--max-age-minutes", metavar="M", type=float, help="The same in minutes.")
+@click.option(
+    "--lookback-days",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="With a maximal age: that of finished runs which read so many days again, or more.",
+)
 @click.option(
     "--resource",
     "names",
     metavar="NAME",
     multiple=True,
-    help="What --max-age-hours applies to, as for load.",
+    help="What the maximal age applies to, as for load.",
 )
 @demo_option
-def status(destination: str | None, max_age_hours: float | None, names: tuple[str, ...], is_demo: bool) -> None:
+def status(
+    destination: str | None,
+    max_age_hours: float | None,
+    max_age_minutes: float | None,
+    lookback_days: int | None,
+    names: tuple[str, ...],
+    is_demo: bool,
+) -> None:
     """Show how fresh the destination is: last loaded moment, age, rows, last run.
 
     It queries the destination and nothing else, so it works on any machine that can read it.
     """
+    if max_age_hours is not None and max_age_minutes is not None:
+        raise click.UsageError("--max-age-hours and --max-age-minutes exclude each other.")
+    max_age = parse_age(max_age_hours, max_age_minutes)
+    if lookback_days is not None and max_age is None:
+        raise click.UsageError("--lookback-days goes with --max-age-hours or --max-age-minutes.")
     wanted = resolve_resources("--resource", names) or list(resolve_settings().resources)
     target = _target(destination, is_demo, is_checked=False)
     schema = stored_schema(*target)
     check_shape(schema, target[1])
-    if not print_freshness(read_freshness(*target, schema), max_age_hours, wanted):
+    if not print_freshness(read_freshness(*target, schema), max_age, lookback_days, wanted):
         sys.exit(EXIT_FAILED)
 
 
@@ -311,6 +341,16 @@ def check() -> None:
         out.print(f"    API calls left: {', '.join(known)}", markup=False, highlight=False)
     if failed:
         sys.exit(EXIT_FAILED)
+
+
+def parse_age(hours: float | None, minutes: float | None) -> timedelta | None:
+    """Reads the maximal age of status."""
+    name, value = ("--max-age-hours", hours) if hours is not None else ("--max-age-minutes", minutes)
+    if value is None:
+        return None
+    if not 0 < value <= MAX_AGE_MINUTES:
+        raise click.UsageError(f"{name} {value:g} is not a number above 0 and up to {MAX_AGE_MINUTES:,}.")
+    return timedelta(hours=value) if hours is not None else timedelta(minutes=value)
 
 
 def parse_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:

@@ -73,6 +73,8 @@ def _explain(error: BaseException) -> str:
         if _is_google(cause):
             unreachable = f" {UNREACHABLE}" if type(cause).__name__ == "RetryError" else ""
             return _with_advice(f"BigQuery: {_brief(cause)}") + unreachable
+        if _is_postgres(cause):
+            return _with_advice(f"PostgreSQL: {_brief(cause).rstrip('.?')}.")
     if isinstance(chain[-1], OSError) or (isinstance(error, DltException) and not _is_bug(chain[-1])):
         unreachable = f" {UNREACHABLE}" if isinstance(chain[-1], ConnectionError) else ""
         return f"{type(chain[-1]).__name__}: {_brief(chain[-1])}{unreachable}"
@@ -129,11 +131,16 @@ def _is_busy(error: BaseException) -> bool:
 def _is_rejected(error: BaseException) -> bool:
     """True for an answer of a destination that will be the same tomorrow: not allowed, not found, not valid."""
     status, state = getattr(error, "code", None), getattr(error, "pgcode", None)
-    return (_is_google(error) and status in REJECTED_STATUSES) or str(state)[:2] in REJECTED_STATES
+    is_rejected = (_is_google(error) and status in REJECTED_STATUSES) or str(state)[:2] in REJECTED_STATES
+    return is_rejected or (_is_postgres(error) and bool(re.search(REJECTED_CONNECTION, str(error))))
 
 
 def _is_google(error: BaseException) -> bool:
     return type(error).__module__.startswith("google.")
+
+
+def _is_postgres(error: BaseException) -> bool:
+    return type(error).__module__.startswith("psycopg2")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -196,8 +203,9 @@ def _brief(error: BaseException) -> str:
 
 
 def _with_advice(message: str) -> str:
-    """The message, with what to do where BigQuery's own text does not say."""
-    return " ".join([message, *(advice for pattern, advice in BIGQUERY_ADVICE if re.search(pattern, message))][:2])
+    """The message, with what to do where the destination's own text does not say."""
+    advice = (text for pattern, text in (*BIGQUERY_ADVICE, *POSTGRES_ADVICE) if re.search(pattern, message))
+    return " ".join([message, *advice][:2])
 
 
 BIGQUERY_ADVICE: Sequence[tuple[str, str]] = (
@@ -246,6 +254,41 @@ BIGQUERY_ADVICE: Sequence[tuple[str, str]] = (
 )
 """What to do by BigQuery's text (from Google's documentation of errors): the first pattern that matches."""
 
+POSTGRES_ADVICE: Sequence[tuple[str, str]] = (
+    (
+        r"password authentication failed|no password supplied|role .* does not exist",
+        "Set user and password: destination.postgres.credentials in .dlt/secrets.toml; see docs/postgres.md.",
+    ),
+    (
+        r"database .* does not exist",
+        "Create it, or set another one: destination.postgres.credentials in .dlt/secrets.toml; see docs/postgres.md.",
+    ),
+    (
+        r"permission denied for database",
+        "Grant the role CREATE on the database, or create the schemas comagic and comagic_staging for it; see "
+        "docs/postgres.md.",
+    ),
+    (
+        r"permission denied for|must be owner of",
+        "Make the role the owner of the schemas comagic and comagic_staging and of their tables; see docs/postgres.md.",
+    ),
+    (
+        r"no pg_hba\.conf entry|SSL|certificate",
+        "For TLS add ?sslmode=verify-full&sslrootcert=FILE to destination.postgres.credentials, with the file of the "
+        "server's certificate authority; see docs/postgres.md.",
+    ),
+    (
+        r"timeout expired|timed out|refused|could not translate host name|No such file or directory|unreachable",
+        UNREACHABLE,
+    ),
+)
+"""What to do by PostgreSQL's text, as libpq and the server word it: the first pattern that matches."""
+REJECTED_CONNECTION = (
+    r"password authentication failed|no password supplied|does not exist|no pg_hba\.conf entry|certificate|does not "
+    "support SSL"
+)
+"""Connections that would fail the same way tomorrow; they carry no SQLSTATE."""
+
 MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
     (ComagicError, _comagic),
     (KeyboardInterrupt, _interrupted),
@@ -253,7 +296,7 @@ MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
     (ConfigValueCannotBeCoercedException, _wrong_type),
     (
         UnknownDestinationModule,
-        lambda error: f"There is no destination {str(error.ref)!r}; use duckdb or bigquery.",
+        lambda error: f"There is no destination {str(error.ref)!r}; use duckdb, bigquery or postgres.",
     ),
     (MissingDependencyException, lambda error: f"A package is missing. {_brief(error)}"),
     (NormalizeJobFailed, _brief),

@@ -1,7 +1,7 @@
 """What a user reads after a load or from `status`."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dlt
@@ -128,7 +128,9 @@ def summary_line(progress: Progress) -> str:
     )
 
 
-def print_freshness(found: Sequence[Freshness], max_age_hours: float | None, wanted: Collection[str]) -> bool:
+def print_freshness(
+    found: Sequence[Freshness], max_age: timedelta | None, lookback_days: int | None, wanted: Collection[str]
+) -> bool:
     """Prints how fresh the destination is.
 
     Returns:
@@ -136,14 +138,14 @@ def print_freshness(found: Sequence[Freshness], max_age_hours: float | None, wan
     """
     if not found:
         out.print("Nothing has been loaded yet.")
-        return max_age_hours is None
+        return max_age is None
     is_fresh = True
     for name in sorted(set(wanted) - {report.resource for report in found}):
         out.print(f"[bold]{name}[/bold]: never loaded", highlight=False)
-        is_fresh &= max_age_hours is None
+        is_fresh &= max_age is None
     for report in found:
         _print_report(report)
-        problem = _staleness(report, max_age_hours) if report.resource in wanted else ""
+        problem = _staleness(report, max_age, lookback_days) if report.resource in wanted else ""
         if report.doubled:
             problem = (
                 f"{report.doubled:,} rows of the last days have a key that another row has, too: is something else "
@@ -171,15 +173,23 @@ def print_views(views: CreatedViews) -> bool:
     return not views.failed
 
 
-def _staleness(report: Freshness, max_age_hours: float | None) -> str:
+def _staleness(report: Freshness, max_age: timedelta | None, lookback_days: int | None) -> str:
     """Why a resource is not fresh; empty if it is. Data from the future is never fresh: a clock is wrong."""
-    if max_age_hours is None:
+    if max_age is None:
         return ""
-    if report.age is None:
-        return "no incremental run yet"
-    if report.age < -CLOCK_TOLERANCE:
+    with_lookback = f" with a lookback of {lookback_days} days" if lookback_days else ""
+    age = report.age_with(lookback_days) if lookback_days else report.age
+    if age is None:
+        return f"no finished run{with_lookback} yet" if report.age else "no incremental run yet"
+    if age < -CLOCK_TOLERANCE:
         return "loaded up to a time in the future: the clock of this machine, or of the one that loaded, is wrong"
-    return f"older than {max_age_hours:g} hours" if report.age > timedelta(hours=max_age_hours) else ""
+    return f"older than {_duration(max_age)}{with_lookback}" if age > max_age else ""
+
+
+def _duration(length: timedelta) -> str:
+    """`90 minutes`, `26 hours`."""
+    minutes = length.total_seconds() / 60
+    return f"{minutes:g} minutes" if minutes % 60 and minutes < 600 else f"{minutes / 60:g} hours"
 
 
 def print_calls_by_campaign(destination: AnyDestination, dataset_name: str) -> None:
@@ -255,7 +265,17 @@ def _print_report(report: Freshness) -> None:
         notes.append(f"{report.missing:,} announced rows of its last window are missing")
     if report.rejected:
         notes.append(f"{report.rejected:,} rows of its last window were rejected")
+    if len(report.lookbacks) > 1:
+        ages = [
+            f"{days} {'day' if days == 1 else 'days'} {_hours_since(moment):.1f} hours ago"
+            for days, moment in sorted(report.lookbacks.items(), reverse=True)
+        ]
+        out.print(f"  lookback of finished runs: {', '.join(ages)}", highlight=False)
     out.print(f"  last run: read at {report.last_read_at:{API_TIME}} UTC, {', '.join(notes)}", highlight=False)
+
+
+def _hours_since(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds() / 3600
 
 
 def _quota_left(usage: Usage) -> str:

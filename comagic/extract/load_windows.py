@@ -52,6 +52,7 @@ FIELDS = (
         "period_end", "timestamp", "End of the period that the run was to load; equal to loaded_up_to if it got there."
     ),
     Field("is_incremental", "bool", "False for a period of a report that was loaded with --since, else true."),
+    Field("lookback_days", "bigint", "Days before the last run that the sync read again; else null."),
 )
 
 
@@ -62,6 +63,7 @@ def load_window(
     is_incremental: bool,
     zone: tzinfo,
     run_started_at: datetime | None = None,
+    lookback_days: int | None = None,
 ) -> DataItemWithMeta:
     """The row of a finished window, marked for its table.
 
@@ -72,6 +74,7 @@ def load_window(
         is_incremental: whether the run is incremental.
         zone: the account's time zone.
         run_started_at: when the run began, if that is known.
+        lookback_days: the lookback of an incremental sync.
     """
     row: dict[str, Any] = {
         "resource": result.resource,
@@ -89,6 +92,7 @@ def load_window(
         "loaded_up_to": to_utc(result.reached, zone),
         "period_end": to_utc(period_end, zone),
         "is_incremental": is_incremental,
+        "lookback_days": lookback_days if is_incremental else None,
     }
     return dlt.mark.with_table_name(row, TABLE)
 

@@ -10,7 +10,7 @@ import pendulum
 from ..catalog import BY_DAY, BY_FILTER, BY_PARENT, DAY, Report, Resource
 from ..values import parse_time_zone
 from .changed_settings import LoadedWith
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Lookbacks
 from .context import Context
 from .windows import Window, day_start, plan_windows, to_local
 
@@ -25,6 +25,7 @@ class Period:
         windows: the period as adjacent windows; none if there is nothing to read.
         reached: the instant up to which earlier runs have come; None if there were none, or with `since`.
         is_resumed: whether it starts where an earlier run stopped.
+        lookback_days: the lookback that the sync began with.
     """
 
     start: datetime
@@ -32,6 +33,7 @@ class Period:
     windows: Sequence[Window]
     reached: datetime | None
     is_resumed: bool
+    lookback_days: int
 
 
 def plan_period(
@@ -55,16 +57,20 @@ def plan_period(
     settings = context.settings
     now = to_local(present, zone)
     end = min(context.until, now) if context.until else now
-    stopped_at = Checkpoint(state, context.since, context.until).stopped_at
+    checkpoint, lookback_days = Checkpoint(state, context.since, context.until), settings.lookback_days
+    stopped_at, begun_with = checkpoint.stopped_at, checkpoint.lookback_days or lookback_days
+    if begun_with < lookback_days and not context.since:
+        stopped_at = None  # it would end without what this run has to read again
     # The present at most: an earlier run's clock may have been ahead.
     reached = min(last_value, present) if last_value else None
     if stopped_at:
-        start = min(to_local(stopped_at, zone), end)
+        start, lookback_days = min(to_local(stopped_at, zone), end), begun_with
     elif context.since or reached is None:
         own_start = settings.day_start_date if report.period == BY_DAY else None
         start = context.since or own_start or settings.start_date
     else:
-        start = day_start(to_local(reached, zone) - timedelta(days=settings.lookback_days))
+        counted_from = Lookbacks(state).start(reached, lookback_days)
+        start = day_start(to_local(counted_from, zone) - timedelta(days=lookback_days))
     if settings.partition_expiration_days:  # BigQuery would drop earlier days as they are loaded
         start = min(max(start, day_start(now - timedelta(days=settings.partition_expiration_days - 1))), end)
     if report.cursor_field.type == DAY:
@@ -72,7 +78,7 @@ def plan_period(
     # A filter may cover any period, and its rows are few; a window with too many is split.
     days = report.longest_period_days if report.period == BY_FILTER else settings.window_days
     windows = plan_windows(start, end, days, report.longest_period_days)
-    return Period(start, end, windows, reached, stopped_at is not None)
+    return Period(start, end, windows, reached, stopped_at is not None, lookback_days)
 
 
 def expected_windows(resource: Resource, context: Context, state: Mapping[str, Any]) -> int:

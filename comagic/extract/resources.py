@@ -21,7 +21,7 @@ from ..exceptions import ComagicError, ConfigurationError
 from ..redaction import printable
 from .accounts import account_row, declare_accounts
 from .changed_settings import LoadedWith
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Lookbacks
 from .context import Context
 from .dictionary import READ_AT_KEY, ReadDictionary, read_whole
 from .load_windows import declare_load_windows, load_window
@@ -235,7 +235,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             continue
         if report.merge_key:  # days are replaced whole
             manifest.add_scope(part.parameters, part.window.start.date(), (part.window.end - SECOND).date())
-        yield from _finish_window(part, name, transformer, progress, end, cursor is not None, zone, context.present)
+        noted = (end, cursor is not None, zone, context.present, period.lookback_days)
+        yield from _finish_window(part, name, transformer, progress, *noted)
         context.note_extracted(package_rows())
         _note_requested(manifest, report, context)
         context.warn_of_left_out(report)
@@ -246,12 +247,14 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             reached = max(reached, instant) if reached else instant
             cursor.advance(reached)
             state[READ_AT_KEY] = pendulum.now("UTC")
-        checkpoint.save(None if is_last else instant)
+        checkpoint.save(None if is_last else instant, period.lookback_days)
+        if is_last and cursor is not None:
+            Lookbacks(state).save(instant, period.lookback_days)
         if is_last and context.since:
             loaded_with.save_backfill(context.since, end, str(zone))
             forget_days(report, context)
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
-        is_full = loaded >= (share or settings.load_package_rows or 0) or len(manifest.days) >= MAX_DAYS
+        is_full = loaded >= (share or settings.load_package_rows) or len(manifest.days) >= MAX_DAYS
         if settings.load_package_rows and is_full and is_whole and not is_last:
             return
     progress.pause(name, left=len(windows) - len(affordable))
@@ -297,11 +300,12 @@ def _finish_window(
     end: datetime,
     is_incremental: bool,
     zone: tzinfo,
-    run_started_at: datetime | None,
+    run_started_at: datetime | None = None,
+    lookback_days: int | None = None,
 ) -> Iterator[TDataItems]:
     """Yields what is noted of a window whose rows were handed to dlt, and counts it as read."""
     misfits = transformer.take_misfits()
-    yield load_window(result, misfits, end, is_incremental, zone, run_started_at)
+    yield load_window(result, misfits, end, is_incremental, zone, run_started_at, lookback_days)
     if result.rejected:
         yield rejected_rows(result.rejected, result.resource, result.window, zone)
     progress.finish_window(name, result, misfits)

@@ -10,14 +10,15 @@ from dlt.common.schema import Schema
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ..exceptions import ComagicError
-from .destinations import BIGQUERY, AnyDestination, is_missing_file
+from .destinations import BIGQUERY, POSTGRES, AnyDestination, is_missing_file
+from .postgres import comment
 
 Descriptions = dict[str, tuple[str, dict[str, str]]]
 """By table: its own description, and those of its columns."""
 
 
 def update_descriptions(destination: AnyDestination, dataset_name: str) -> list[str]:
-    """Updates the descriptions of a dataset's tables and their columns, in BigQuery and DuckDB.
+    """Updates the descriptions of a dataset's tables and their columns, in BigQuery, DuckDB and PostgreSQL.
 
     Args:
         destination: the destination.
@@ -41,7 +42,9 @@ def update_descriptions(destination: AnyDestination, dataset_name: str) -> list[
             return [name for name, texts in known.items() if _describe_in_bigquery(client, name, *texts)]
         if isinstance(client, DuckDbSqlClient):
             return [name for name, texts in known.items() if _describe_in_duckdb(client, name, *texts)]
-    raise ComagicError(f"describe works for bigquery and duckdb, not for {destination.destination_name}.")
+        if destination.destination_type == POSTGRES:
+            return [name for name, texts in known.items() if comment(client, name, *texts)]
+    raise ComagicError(f"describe works for bigquery, duckdb and postgres, not for {destination.destination_name}.")
 
 
 def described_tables(schema: Schema) -> Descriptions:

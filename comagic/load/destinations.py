@@ -31,9 +31,6 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
-PACKAGE_ROWS, BIGQUERY_PACKAGE_ROWS = 50_000, 200_000
-"""Rows after which a load package is committed, by default."""
-
 DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
 
@@ -88,11 +85,6 @@ def limit_memory(destination: AnyDestination, columns: int) -> None:
     if isinstance(credentials, DuckDbCredentials):
         megabytes = DUCKDB_MEGABYTES + math.ceil(DUCKDB_MEGABYTES_PER_COLUMN * columns)
         credentials.global_config = {**DUCKDB_MEMORY, "memory_limit": f"{megabytes}MB"}
-
-
-def default_package_rows(destination: AnyDestination) -> int:
-    """Rows of a load package where none are configured. In BigQuery each package costs: docs/bigquery.md, Cost."""
-    return BIGQUERY_PACKAGE_ROWS if destination.destination_type == BIGQUERY else PACKAGE_ROWS
 
 
 def choose_staging(url: str | None) -> AnyDestination | None:

@@ -1,7 +1,7 @@
 """How fresh the destination is, read from the destination itself, so that any machine can check it."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ import dlt
 from dlt import Schema
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from ..catalog import PARTITION_DATE, Resource, resources
+from ..catalog import BY_PARENT, PARTITION_DATE, Report, Resource, resources
 from ..extract.load_windows import TABLE
 from ..extract.schema import USER_ID
 from .destinations import AnyDestination, is_missing_file
@@ -60,6 +60,14 @@ Only load packages that ended count: `load_windows` is committed before the merg
 read in the future count only if there are no others.
 """
 
+LOOKBACKS = """
+SELECT w.resource, w.user_id, w.lookback_days, MAX(w.loaded_up_to) AS loaded_up_to
+FROM {load_windows} AS w
+JOIN {loads} AS l ON l.load_id = w._dlt_load_id AND l.status = 0
+WHERE w.lookback_days IS NOT NULL AND w.loaded_up_to >= w.period_end AND w.read_at <= CURRENT_TIMESTAMP
+GROUP BY w.resource, w.user_id, w.lookback_days
+"""
+"""How far finished syncs have come, by their lookback."""
 
 COUNT = """
 SELECT '{resource}' AS resource, {client} AS user_id, COUNT(*) AS row_count, {doubled} AS doubled FROM {table}{group}
@@ -83,6 +91,7 @@ class Freshness:
         missing: rows of the last window that were announced and not received.
         rejected: rows of the last window that were rejected.
         doubled: rows of a report too many in the last 31 days: with a key that another row has, too.
+        lookbacks: the instants up to which finished syncs have loaded it, by the days that they read again.
     """
 
     resource: str
@@ -94,15 +103,27 @@ class Freshness:
     missing: int
     rejected: int
     doubled: int
+    lookbacks: Mapping[int, datetime] = field(default_factory=dict)
 
     @property
     def age(self) -> timedelta | None:
         """Time since `loaded_up_to`."""
         return datetime.now(UTC) - self.loaded_up_to if self.loaded_up_to else None
 
+    def age_with(self, lookback_days: int) -> timedelta | None:
+        """Time since the instant that finished syncs have come to which read so many days again, or more.
+
+        A dictionary is read whole each time.
+        """
+        resource = resources()[self.resource]
+        if not isinstance(resource, Report) or resource.period == BY_PARENT:
+            return self.age
+        reached = [moment for days, moment in self.lookbacks.items() if days >= lookback_days]
+        return datetime.now(UTC) - max(reached) if reached else None
+
 
 def read_freshness(destination: AnyDestination, dataset_name: str, schema: Schema | None) -> list[Freshness]:
-    """Reads how fresh each resource is that was ever loaded, in one query; none if nothing was.
+    """Reads how fresh each resource is that was ever loaded, in two queries; none if nothing was.
 
     Args:
         destination: the destination.
@@ -114,19 +135,25 @@ def read_freshness(destination: AnyDestination, dataset_name: str, schema: Schem
     with dlt.dataset(destination, dataset_name).sql_client as client:
         loaded = [name for name in schema.data_table_names(seen_data_only=True) if name in resources()]
         counts = [_count(client, resources()[name], schema.tables[name]["columns"]) for name in loaded]
-        query = FRESHNESS.format(
-            load_windows=client.make_qualified_table_name(TABLE),
-            loads=client.make_qualified_table_name(schema.loads_table_name),
-            counts=" UNION ALL ".join(counts or [NO_COUNT]),
-        )
+        tables = {
+            "load_windows": client.make_qualified_table_name(TABLE),
+            "loads": client.make_qualified_table_name(schema.loads_table_name),
+        }
+        has_lookbacks = "lookback_days" in schema.tables.get(TABLE, {}).get("columns", {})
         try:
-            found = client.execute_sql(query) or []
+            found = (
+                client.execute_sql(FRESHNESS.format(**tables, counts=" UNION ALL ".join(counts or [NO_COUNT]))) or []
+            )
+            reached = client.execute_sql(LOOKBACKS.format(**tables)) if has_lookbacks else []
         except DestinationUndefinedEntity:
             return []
-    return [_freshness(row) for row in found if row[0] in resources()]
+    lookbacks: dict[Any, dict[int, datetime]] = {}
+    for resource, user_id, days, loaded_up_to in reached or []:
+        lookbacks.setdefault((resource, user_id), {})[int(days)] = loaded_up_to
+    return [_freshness(row, lookbacks.get((row[0], row[1]), {})) for row in found if row[0] in resources()]
 
 
-def _freshness(row: Sequence[Any]) -> Freshness:
+def _freshness(row: Sequence[Any], lookbacks: Mapping[int, datetime]) -> Freshness:
     resource, user_id, rows, doubled, period_end, last_up_to, missing, rejected, read_at, loaded_up_to = row
     is_complete = last_up_to >= period_end
     return Freshness(
@@ -139,6 +166,7 @@ def _freshness(row: Sequence[Any]) -> Freshness:
         missing=missing,
         rejected=rejected or 0,
         doubled=int(doubled or 0),
+        lookbacks=lookbacks,
     )
 
 

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from ..exceptions import BusyError, LeaseLostError
 from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, duckdb_file, open_client
+from .postgres import check_privileges, check_session
 
 SECONDS_BETWEEN_ATTEMPTS = 5.0
 
@@ -135,6 +136,9 @@ def _hold_advisory_lock(destination: AnyDestination, dataset_name: str, wait: Ca
         name = f"comagic on {socket.gethostname()}"[:40] + f", {os.getpid()}, {datetime.now(UTC):%m-%d %H:%MZ}"
         sql.execute_sql("SELECT set_config('application_name', %s, false)", name)
         sql.execute_sql(KEEPALIVE)
+        with open_client(destination, dataset_name) as other:  # before the lock: a pooler would keep it
+            check_session(sql, other.sql_client)
+        check_privileges(sql)
         while not _scalar(sql, f"SELECT pg_try_advisory_lock({ADVISORY_KEY})", dataset_name):
             if not wait():
                 raise BusyError(

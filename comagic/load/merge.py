@@ -11,8 +11,8 @@ In BigQuery nothing is merged before everything is staged; see `bigquery_merge`.
 
 import ctypes
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import pyarrow
@@ -22,8 +22,9 @@ from ..catalog import PARTITION_DATE
 from ..exceptions import MergeError
 from ..extract.manifest import Manifest, current_manifests
 from .bounds import delete_with_lists, in_days_of, in_scopes, near_days
-from .destinations import BIGQUERY, AnyDestination
+from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination
 from .lease import Lease
+from .postgres import create_indexes
 
 STAGED_KEYS = """
 SELECT
@@ -43,7 +44,8 @@ FROM (
 """Rows staged, keys missing in the table, keys there more than once."""
 
 
-def guard_merges(destination: AnyDestination, lease: Lease) -> None:
+@contextmanager
+def guard_merges(destination: AnyDestination, lease: Lease) -> Iterator[None]:
     """Makes a destination check each merge: before it the lease, after it every staged key. BigQuery's does so itself.
 
     Args:
@@ -53,9 +55,18 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
     kind: Any = type(destination)
     client_class: Any = destination.client_class
     if destination.destination_type == BIGQUERY or not issubclass(client_class, SqlJobClientBase):
+        yield
         return
+    held = ExitStack()  # a DuckDB file is open while a package is loaded: to open and write it costs as much as a job
 
     class Client(client_class):  # type: ignore[misc]
+        def update_stored_schema(self, *args: Any, **kwargs: Any) -> Any:
+            if destination.destination_type == DUCKDB:
+                held.close()
+                pool = self.sql_client.credentials.conn_pool
+                held.callback(pool.return_conn, pool.borrow_conn())
+            return super().update_stored_schema(*args, **kwargs)
+
         def create_table_chain_completed_followup_jobs(self, table_chain: Any, *args: Any, **kwargs: Any) -> Any:
             lease()
             release_memory()
@@ -66,13 +77,18 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
             manifests = current_manifests()
             delete_absent(self, manifests, load_id)
             check_merges(self, manifests, load_id)
+            if destination.destination_type == POSTGRES:
+                create_indexes(self)
             super().complete_load(load_id)
+            held.close()
 
     class Guarded(kind):  # type: ignore[misc]
         destination_type = destination.destination_type
         client_class = Client
 
     destination.__class__ = Guarded
+    with held:
+        yield
 
 
 def release_memory() -> None:

@@ -24,7 +24,7 @@ from ..extract.rereads import reread_contexts
 from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
-from .destinations import BIGQUERY, default_package_rows, limit_memory
+from .destinations import BIGQUERY, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
 from .normalizing import choose_workers, forget_workers, prepare_workers
@@ -119,7 +119,8 @@ class Load:
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)
-        guard_merges(pipeline.destination, self._stack.enter_context(lease))
+        guard = guard_merges(pipeline.destination, self._stack.enter_context(lease))
+        self._stack.enter_context(guard)
         dlt.config["extract.next_item_mode"] = "fifo"  # one resource after another, in the order of `_sources`
         stored = self._stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
@@ -128,9 +129,6 @@ class Load:
         limit_memory(pipeline.destination, self._widest(stored, chosen))
         self.progress.warn(restore_missing(pipeline, stored, self.settings.start_date, self.progress.report))
         finish_interrupted(pipeline, self.progress.report)
-        if self.settings.load_package_rows is None:
-            self.settings = self.settings.copy()
-            self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
         has_workers = prepare_workers()
         if has_workers:
@@ -243,7 +241,7 @@ class Load:
         while left := [one for one in reports if not self.progress.is_done(one[0].name(one[1]))]:
             # what the last package had no room for comes first
             left.sort(key=lambda one: one[0].name(one[1]) in self.progress.syncs)
-            share = -(-(self.settings.load_package_rows or 0) // len(left))
+            share = -(-self.settings.load_package_rows // len(left))
             parts = [(replace(context, package_share=share), [report]) for context, report in left]
             yield make_source(parts).with_resources(*(context.name(report) for context, report in left))
 

@@ -24,7 +24,6 @@ import dlt
 import duckdb
 
 from comagic import KeyCredentials, comagic_source
-from comagic.load.destinations import BIGQUERY_PACKAGE_ROWS
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
@@ -94,7 +93,7 @@ class Run:
     """
 
     calls_per_day: int
-    package_rows: int = BIGQUERY_PACKAGE_ROWS
+    package_rows: int = Settings.load_package_rows
 
     @property
     def days(self) -> int:

@@ -25,6 +25,7 @@ from comagic.settings import (
     Settings,
     declared_settings,
 )
+from docs.chart import draw
 from docs.generate import PAGES, fill
 from tests.support.accounts import access_to, recent_account
 from tests.support.pages import README, code_blocks, markdown_pages, read_page
@@ -35,6 +36,10 @@ EXAMPLE = read_page(".dlt/example.secrets.toml")
 SECRET = {"credentials", "pseudonym_key"}
 MAX_README_WORDS = 1200
 PYTHON = ".venv/bin/python"
+
+
+def test_chart_shows_the_figures_of_its_page() -> None:
+    assert read_page("docs/pace.svg") == draw(read_page("docs/performance.md"))
 
 
 @pytest.mark.parametrize("page", PAGES)

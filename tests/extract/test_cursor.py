@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pendulum
+import pytest
 
 from comagic.extract.checkpoint import STATE_KEY
 from comagic.extract.progress import Progress
@@ -69,6 +70,70 @@ def test_lookback_reads_exactly_its_days_again(serve: Serve, warehouse: Warehous
     account.change(next(iter(inside)), talk_duration=77_777)
     warehouse.load(sandbox, lookback_days=3)
     assert warehouse.query("SELECT id FROM calls WHERE talk_duration = 77777") == [(next(iter(inside)),)]
+
+
+def hour(days: int, hours: int) -> datetime:
+    """An instant: so many hours after midnight of a day ago."""
+    return pendulum.instance(days_ago(days), tz="Europe/Moscow").add(hours=hours)
+
+
+def test_hourly_runs_leave_late_changes_to_nightly_runs(serve: Serve, warehouse: Warehouse) -> None:
+    account = recent_account()
+    sandbox = serve(account)
+    nightly = {"start_date": days_ago(50).date(), "lookback_days": 14}
+    hourly = {**nightly, "lookback_days": 1}
+    warehouse.load(sandbox, **nightly, present=hour(8, 4))
+    late = list(expected_calls(account, days_ago(19), days_ago(18)))
+    account.change(late[0], talk_duration=77_777)
+    for days in (8, 7, 6, 5, 4):  # no nightly run in between: it failed
+        before = sandbox.requests
+        warehouse.load(sandbox, **hourly, present=hour(days, 12))
+        assert sandbox.requests - before <= 4
+    assert warehouse.query("FROM calls WHERE talk_duration = 77777") == []
+    warehouse.load(sandbox, **nightly, present=hour(3, 4))
+    assert warehouse.query("SELECT id FROM calls WHERE talk_duration = 77777") == [(late[0],)]
+    progress = Progress()
+    warehouse.load(sandbox, **nightly, present=hour(2, 4), progress=progress)
+    assert progress.syncs["calls"].start == days_ago(17), "a lookback after the last nightly run"
+
+
+def test_nightly_run_does_not_resume_a_sync_with_a_shorter_lookback(serve: Serve, warehouse: Warehouse) -> None:
+    sandbox = serve(recent_account())
+    settings = {"start_date": days_ago(50).date(), "window_days": 1}
+    starts = []
+    warehouse.load(sandbox, **settings)
+    for lookback_days, package_rows in ((3, 1), (14, 1), (3, 0), (14, 0)):
+        progress = Progress()
+        settings |= {"lookback_days": lookback_days, "load_package_rows": package_rows}
+        warehouse.load(sandbox, **settings, progress=progress)
+        sync = progress.syncs["calls"]
+        starts.append((f"{sync.start:%m-%d}", sync.is_resumed))
+    expected = [(3, False), (14, False), (14, True), (14, False)]
+    assert starts == [(f"{days_ago(days):%m-%d}", is_resumed) for days, is_resumed in expected]
+
+
+@pytest.mark.expensive(25)
+def test_a_day_of_hourly_runs_and_a_nightly_one_equals_one_nightly_run(serve: Serve, warehouse: Warehouse) -> None:
+    """Requests: docs/operations.md, By the hour."""
+    account = recent_account()
+    sandbox = serve(account)
+    other = Warehouse(warehouse.file.parent, "other")
+    settings = {"start_date": days_ago(50).date()}
+    for each in (warehouse, other):
+        each.load(sandbox, **settings, present=hour(2, 4))
+    before, changed = sandbox.requests, set()
+    for hours in range(5, 29):
+        day = list(expected_calls(account, days_ago(16 - hours % 14), days_ago(15 - hours % 14)))
+        changed.add(day[hours % len(day)])
+        account.change(day[hours % len(day)], talk_duration=70_000 + hours)
+        account.upload(days_ago(3) + timedelta(minutes=hours))
+        warehouse.load(sandbox, **settings, lookback_days=1, present=hour(2, hours))
+    hourly = sandbox.requests - before
+    for each in (warehouse, other):
+        each.load(sandbox, **settings, present=hour(1, 4))
+    assert warehouse.calls() == other.calls()
+    assert {key for (key,) in warehouse.query("SELECT id FROM calls WHERE talk_duration >= 70000")} == changed
+    assert hourly == 24 * 2
 
 
 def test_backfill_loads_its_period_and_leaves_the_cursor(serve: Serve, warehouse: Warehouse) -> None:

@@ -15,7 +15,7 @@ from tests.support.processes import Command, Serve
 from tests.support.warehouses import Warehouse
 
 WINDOWS = (
-    "SELECT * EXCLUDE (user_id, site_id, _dlt_id, _dlt_load_id, read_at, run_started_at, read_seconds) "
+    "SELECT * EXCLUDE (user_id, site_id, lookback_days, _dlt_id, _dlt_load_id, read_at, run_started_at, read_seconds) "
     "FROM load_windows ORDER BY window_start"
 )
 INCOMPLETE_WINDOWS = block_after(README, "Is everything there?")

@@ -1,6 +1,7 @@
 """Every row of a window is read once, however many there are and whatever changes while they are paged."""
 
 from datetime import date, datetime, timedelta
+from itertools import product
 
 import pendulum
 import pytest
@@ -12,6 +13,7 @@ from comagic.extract.reader import WindowReader, WindowResult
 from comagic.extract.windows import Window
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
+from comagic.settings import Settings
 from tests.support.accounts import CALLS, FAR
 from tests.support.processes import Serve
 from tests.support.sampling import ALL_CASES, sample
@@ -29,10 +31,10 @@ def account_with(*bursts: tuple[datetime, int], calls_per_day: float = 0) -> Syn
 
 
 def read(
-    sandbox: SandboxServer, *windows: Window, max_rows: int = MAX_QUERY_ROWS
+    sandbox: SandboxServer, *windows: Window, max_rows: int = MAX_QUERY_ROWS, concurrency: int = Settings.concurrency
 ) -> tuple[list[int], list[WindowResult]]:
     """Reads the week, or other windows; returns the ids of the rows in their order, and the results."""
-    client = DataApiClient(KeyCredentials(access_token=KEY), sandbox.base_url)
+    client = DataApiClient(KeyCredentials(access_token=KEY), sandbox.base_url, concurrency=concurrency)
     reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW, max_rows)
     parts = list(reader.read(windows or [WEEK]))
     results = [part for part in parts if isinstance(part, WindowResult)]
@@ -91,9 +93,11 @@ def test_second_with_more_rows_than_one_query_reaches_is_an_error(serve: Serve) 
 CHANGES = ("removed", "added", "removed_and_added", "moved_back", "moved_on")
 
 
-@pytest.mark.parametrize(("change", "at_request"), sample([(change, at) for change in CHANGES for at in (2, 3)], 4))
+@pytest.mark.parametrize(
+    ("change", "at_request", "concurrency"), sample(product(CHANGES, (2, 3), (1, Settings.concurrency, 4)), 6)
+)
 def test_rows_that_are_removed_or_added_while_paging_are_neither_skipped_nor_repeated(
-    serve: Serve, change: str, at_request: int
+    serve: Serve, change: str, at_request: int, concurrency: int
 ) -> None:
     account = account_with(*spread(25_000))
     ordered = sorted(account.calls(WEEK.start, WEEK.end, FAR), key=lambda call: (call["start_time"], call["id"]))
@@ -118,7 +122,7 @@ def test_rows_that_are_removed_or_added_while_paging_are_neither_skipped_nor_rep
                 account.upload(later, id=early[nth])
 
     sandbox = serve(account, before_answer=change_calls)
-    ids, results = read(sandbox)
+    ids, results = read(sandbox, concurrency=concurrency)
     removed = set(early) if change.startswith("removed") else set()
     assert len(ids) == len(set(ids))
     assert set(ids) >= (set(keys) - removed) | set(added)
@@ -135,7 +139,8 @@ def test_total_that_is_one_too_high_is_reported_without_endless_requests(serve: 
     assert sandbox.requests <= 2 + number // 10_000 * 2
 
 
-def test_call_that_moves_to_a_later_window_is_returned_once(serve: Serve) -> None:
+@pytest.mark.parametrize("concurrency", [1, Settings.concurrency])
+def test_call_that_moves_to_a_later_window_is_returned_once(serve: Serve, concurrency: int) -> None:
     account = account_with((NOON, 10))
     moved = next(account.calls(WEEK.start, WEEK.end, FAR))["id"]
 
@@ -145,7 +150,8 @@ def test_call_that_moves_to_a_later_window_is_returned_once(serve: Serve) -> Non
             account.upload(NOON + timedelta(hours=2), id=moved)
 
     sandbox = serve(account, before_answer=move_call)
-    ids, results = read(sandbox, Window(NOON, NOON + timedelta(hours=1)), Window(NOON + timedelta(hours=1), WEEK.end))
+    windows = Window(NOON, NOON + timedelta(hours=1)), Window(NOON + timedelta(hours=1), WEEK.end)
+    ids, results = read(sandbox, *windows, concurrency=concurrency)
     assert len(ids) == len(set(ids)) == 10
     assert [(result.received, result.loaded) for result in results] == [(10, 10), (1, 0)]
 

@@ -136,3 +136,21 @@ def test_clock_that_differs_from_the_servers_is_reported(
     outcome = command(**access_to(serve(recent_account(0.1), Switches(clock_seconds=seconds))))
     assert outcome.code == 0
     assert ("The API's clock differs" in outcome.out) == reported
+
+
+def test_runs_with_a_long_and_a_short_lookback_are_judged_on_their_own(
+    serve: Serve, command: Command, place: Path
+) -> None:
+    environment = access_to(serve(recent_account(3)))
+    assert command(**environment).code == 0
+    change(place, "UPDATE load_windows SET loaded_up_to = loaded_up_to - INTERVAL 3 DAY, period_end = loaded_up_to")
+    change(place, "UPDATE load_windows SET period_end = loaded_up_to")
+    assert command("--lookback-days", "1", **environment).code == 0
+    assert command("status", "--max-age-minutes", "90").code == 0
+    shown = command("status", "--max-age-hours", "26", "--lookback-days", "14")
+    assert shown.code == 1
+    assert "lookback of finished runs: 14 days 72." in shown.out
+    assert "older than 26 hours with a lookback of 14 days" in shown.out
+    assert command("status", "--max-age-hours", "26", "--lookback-days", "15").code == 1
+    assert command("status", "--lookback-days", "14").code == 2
+    assert command("status", "--max-age-hours", "1", "--max-age-minutes", "60").code == 2

@@ -12,12 +12,14 @@ from comagic.sandbox import SandboxServer, Switches
 from comagic.sandbox.switches import KEY
 from tests.support.accounts import FAR, TODAY, days_ago, recent_account
 from tests.support.article import ARTICLE_FIELDS
-from tests.support.kept_rows import KeptRows, keep
+from tests.support.kept_rows import KeptRows, Served, keep
 
 ACCOUNT = recent_account(30)
 STARTS = [call["start_time"] for call in ACCOUNT.calls(days_ago(20), days_ago(13), FAR)]
 WEEK = {"date_from": STARTS[3], "date_till": STARTS[-3]}
 EMPTY = {"date_from": f"{TODAY - timedelta(days=80)} 00:00:00", "date_till": f"{TODAY - timedelta(days=79)} 00:00:00"}
+
+SERVED = Served(f"{TODAY - timedelta(days=40)}", f"{TODAY}", 1, ARTICLE_FIELDS)
 
 Ask = Callable[..., Any]
 
@@ -32,7 +34,7 @@ def asker(sandbox: SandboxServer) -> Ask:
 
 
 def kept(sandbox: SandboxServer) -> KeptRows:
-    protocol = KeptRows(ACCOUNT, sandbox.switches, keep(ACCOUNT, ARTICLE_FIELDS, days_ago(40)))
+    protocol = KeptRows(ACCOUNT, sandbox.switches, keep(ACCOUNT, SERVED))
     sandbox.protocol = protocol
     return protocol
 

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
+from random import Random
 from typing import Any
 
 import orjson
@@ -38,6 +39,7 @@ class Served:
         last_day: day of the last calls.
         calls_per_day: calls of an average working day.
         fields: the fields of calls that may be requested, in any order.
+        list_share: share of the items of each list that are kept.
         latency: seconds before each response.
         minute_limit: requests a minute.
     """
@@ -46,6 +48,7 @@ class Served:
     last_day: str
     calls_per_day: float
     fields: Sequence[str]
+    list_share: float = 1.0
     latency: float = 0.0
     minute_limit: int = 100_000
 
@@ -65,13 +68,18 @@ class Kept:
     rows: Sequence[bytes]
 
 
-def keep(account: SyntheticAccount, fields: Sequence[str], first: datetime) -> Kept:
-    """Renders an account's calls from a moment on."""
+def keep(account: SyntheticAccount, served: Served) -> Kept:
+    """Renders an account's calls."""
     starts, rows = [], []
-    for call in account.calls(first, FAR, FAR):
+    chance = Random(0)
+    for call in account.calls(datetime.fromisoformat(served.first_day), FAR, FAR):
+        row = {name: call[name] for name in served.fields}
+        for name, value in row.items():
+            if isinstance(value, list):
+                row[name] = [item for item in value if chance.random() < served.list_share]
         starts.append(datetime.strptime(call["start_time"], API_TIME))
-        rows.append(orjson.dumps({name: call[name] for name in fields}))
-    return Kept(set(fields), starts, rows)
+        rows.append(orjson.dumps(row))
+    return Kept(set(served.fields), starts, rows)
 
 
 class KeptRows(Protocol):
@@ -111,7 +119,7 @@ def main(served: Served) -> None:
     """Renders the rows, and serves them each time that it is told to."""
     days = [date.fromisoformat(day) for day in (served.first_day, served.last_day)]
     account = SyntheticAccount(first_day=days[0], last_day=days[1], calls_per_day=served.calls_per_day)
-    kept = keep(account, served.fields, datetime.fromisoformat(served.first_day))
+    kept = keep(account, served)
     gc.freeze()
     answer(rows=len(kept.rows))
     switches = Switches(latency=served.latency, minute_limit=served.minute_limit)

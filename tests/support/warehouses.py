@@ -44,6 +44,7 @@ def sandbox_source(
     progress: Progress | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    present: datetime | None = None,
     **settings: Any,
 ) -> DltSource:
     """Returns a source that reads a sandbox's account, its whole period in one load package.
@@ -56,13 +57,14 @@ def sandbox_source(
         progress: see `Context`.
         since: see `Context`.
         until: see `Context`.
+        present: see `Context`.
         **settings: settings of `[sources.comagic]`.
     """
     resolved = resolve_settings(**{"load_package_rows": 0, **settings})
     if client is None:
         credentials = credentials or KeyCredentials(access_token=KEY)
         client = open_client(resolved, credentials=credentials, base_url=sandbox.base_url)
-    context = Context(resolved, client, since, until, progress=progress)
+    context = Context(resolved, client, since, until, progress=progress, present=present)
     source = make_source([(context, list(resources().values()))])
     return source.with_resources(*names) if names else source
 
