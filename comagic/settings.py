@@ -25,6 +25,7 @@ from .values import (
     Check,
     did_you_mean,
     optional,
+    parse_language,
     parse_local_time,
     parse_minutes,
     parse_names,
@@ -207,6 +208,9 @@ class Settings(_Checked):
     )
     attribution_days: int = _setting(
         180, "In the view `attribution`: days before a call in which a site visit counts", whole_number(1, 3650)
+    )
+    language: Any = _setting(
+        "en", "Language of the report and the digest, `en` or `ru`; `--language` overrides it", parse_language
     )
     trusted_hosts: Any = _setting(
         (), "Hosts other than the brands' that may get the credentials: a proxy of your own, for example", parse_names
