@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from ..api.credentials import KeyCredentials
 from ..load.destinations import DATASET, AnyDestination, choose_destination, choose_staging
 from ..load.runner import Load
 from .output import err, out, print_calls_by_campaign
+from .report import write_report
 
 DATABASE = "comagic_demo.duckdb"
 PIPELINE = "comagic_demo"
+REPORT = "comagic_demo.html"
 DAYS = 120
+RESOURCES = ("calls", "campaign_daily_stat")
+"""What the demo loads: calls, and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,18 @@ class DemoAccount:
 def serve_demo_account() -> Iterator[DemoAccount]:
     """Serves a synthetic account on a free port of this machine while its `with` block lasts."""
     from ..sandbox import SandboxServer, SyntheticAccount
+    from ..sandbox.callbacks import add_callbacks
     from ..sandbox.switches import KEY
 
     first_day = pendulum.today().date() - pendulum.duration(days=DAYS)
-    with SandboxServer(SyntheticAccount(first_day=first_day)) as sandbox:
+    account = SyntheticAccount(first_day=first_day)
+    now = pendulum.now(account.timezone).naive()
+    add_callbacks(account, datetime(first_day.year, first_day.month, first_day.day), now)
+    with SandboxServer(account) as sandbox:
         err.print(f"A synthetic account is served at {sandbox.base_url}", highlight=False)
         yield DemoAccount(
             {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url},
-            {"start_date": first_day.isoformat(), "views": True},
+            {"start_date": first_day.isoformat(), "views": True, "resources": list(RESOURCES)},
         )
 
 
@@ -69,9 +78,18 @@ def print_next_steps(load: Load) -> None:
     """Prints a table of the demo's calls, and how to load an account of one's own."""
     if load.views and "sources_daily" in load.views.created:
         print_calls_by_campaign(choose_demo_destination(load.destination), DATASET)
+    _write_report(load)
     out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"
     out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and add your key", highlight=False)
     out.print(f"  2. {shown} comagic_pipeline.py check", highlight=False)
     out.print(f"  3. {shown} comagic_pipeline.py", highlight=False)
+
+
+def _write_report(load: Load) -> None:
+    """Writes the demo's report; in a destination that has no views there is none."""
+    if not load.views or not load.views.created:
+        return
+    write_report(choose_demo_destination(load.destination), DATASET, load.settings, REPORT)
+    out.print(f"\nThese calls with charts: open {Path(REPORT).absolute()} in a browser.", markup=False, highlight=False)

@@ -106,7 +106,7 @@ class CallSections(Maker):
         )
         return self._section(
             "recovery",
-            options.columns([self._text(within) for within in RECOVERED_WITHIN], series),
+            options.rows([self._text(within) for within in RECOVERED_WITHIN], series),
             "c_within callback caller nobody c_share",
             rows,
             lead=lead,

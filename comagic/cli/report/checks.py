@@ -40,10 +40,27 @@ def checks(figures: Figures, language: Language) -> Iterator[Check]:
     if trust.last_run and trust.outcome:
         is_complete = trust.outcome == "complete"
         yield Check(text("t_run"), f"{language.moment(trust.last_run)}, {text(f'o_{trust.outcome}')}", is_complete)
-    yield Check(text("t_verify"), text("verify_never"), None)
+    yield _verification(figures, language)
     if figures.totals["calls"]:
         yield _sources(figures, language)
         yield _numbers(figures, language)
+
+
+def _verification(figures: Figures, language: Language) -> Check:
+    last, text = figures.trust.verification, language.text
+    if last is None:
+        return Check(text("t_verify"), text("verify_never"), None)
+    result = text("verify_agrees" if last.agrees else "verify_differs", number=language.number(last.days_differing))
+    if not last.is_complete:
+        result = text("verify_stopped")
+    found = text(
+        "verified",
+        moment=language.moment(last.verified_at),
+        since=language.day(last.since) if last.since else "",
+        until=language.day(last.until) if last.until else "",
+        result=result,
+    )
+    return Check(text("t_verify"), found, last.agrees and last.is_complete)
 
 
 def _sources(figures: Figures, language: Language) -> Check:
@@ -58,7 +75,7 @@ def _sources(figures: Figures, language: Language) -> Check:
 def _numbers(figures: Figures, language: Language) -> Check:
     trust = figures.trust
     notes = [
-        language.counted(number, name)
+        language.text(name, number=language.number(number))
         for number, name in ((trust.silent_numbers, "silent_numbers"), (trust.unusual_days, "unusual_days"))
         if number
     ]

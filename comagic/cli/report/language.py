@@ -69,12 +69,12 @@ class Language:
         return 1 if last in (2, 3, 4) and last_two not in (12, 13, 14) else 2
 
     def number(self, value: float | None, digits: int = 0) -> str:
-        """Returns a number: `12,345.6` or `12 345,6`; a dash for an unknown one."""
+        """Returns a number: `1,234.5` or `1 234,5`; a dash for an unknown one."""
         if value is None:
             return "\u2013"
         shown = f"{abs(value):,.{digits}f}"
-        if self.code == "ru":  # four digits are not grouped
-            shown = shown.replace(",", NO_BREAK if abs(value) >= 9999.5 else "").replace(".", ",")
+        if self.code == "ru":
+            shown = shown.replace(",", NO_BREAK).replace(".", ",")
         return f"{MINUS}{shown}" if value < 0 and shown.strip("0.,") else shown
 
     def percent(self, share: float | None, digits: int = 1) -> str:

@@ -9,15 +9,18 @@ from typing import Any
 Option = dict[str, Any]
 
 STRIPES = {"symbol": "rect", "dashArrayX": [1, 0], "dashArrayY": [2, 4], "rotation": -0.7854, "color": "$decal"}
-DOTS = {"symbol": "circle", "dashArrayX": [[6, 6], [0, 6, 6, 0]], "dashArrayY": [6, 0], "symbolSize": 0.5}
-DOTS = {**DOTS, "color": "$decal"}
+DOTS = {
+    "symbol": "circle",
+    "dashArrayX": [[6, 6], [0, 6, 6, 0]],
+    "dashArrayY": [6, 0],
+    "symbolSize": 0.5,
+    "color": "$decal",
+}
 PLAIN = {"symbol": "none"}
 """Patterns of surfaces, so that nobody has to tell them apart by colour."""
 
 ROW_HEIGHT, FRAME_HEIGHT = 34, 84
 """Pixels of a bar, and of the axis and the legend around the bars."""
-MIN_LABEL = 0.05
-"""Share of the longest bar below which a bar has no room for its number."""
 
 
 def series(name: str, values: Sequence[Any], colour: str, decal: Option, stack: str | None = "all") -> Option:
@@ -53,7 +56,7 @@ def rows(categories: Sequence[str], bars: Sequence[Option], value_format: str = 
             "type": "category",
             "inverse": True,
             "data": list(categories),
-            "axisLabel": {"$names": True, "overflow": "truncate", "interval": 0},
+            "axisLabel": {"$names": True, "interval": 0},
         },
         "series": list(bars),
     }

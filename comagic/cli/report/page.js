@@ -6,18 +6,35 @@
   const charts = read("report-charts");
   const drawn = new Map();
   const PRINTED_WIDTH = 680;
+  const LETTER_WIDTH = 7;
+  const NARROW = 480;
 
+  const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+  const exact = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const formats = {
-    integer: new Intl.NumberFormat(language, { maximumFractionDigits: 0 }),
-    money: new Intl.NumberFormat(language, { maximumFractionDigits: 2 }),
+    integer: (value) => whole.format(value),
+    money: (value) => (value === 0 || value >= 100 ? whole : exact).format(value),
   };
-  const shown = (format, value) => (typeof value === "number" ? formats[format].format(value) : value ?? "");
+  const shown = (format, value) => (typeof value === "number" ? formats[format](value) : value ?? "");
   const formatter = (format) =>
     format === "named"
       ? (item) => `${item.name}: ${shown("integer", item.value[item.value.length - 1])}`
       : (given) => shown(format, given !== null && typeof given === "object" ? given.value : given);
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+  /** Names on an axis: in two lines, and no more of them than there is room for. */
+  function wrapped(room) {
+    const most = Math.floor(room / LETTER_WIDTH);
+    const cut = (text) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);
+    const formatter = (name) => {
+      if (name.length <= most) return name;
+      const space = name.lastIndexOf(" ", most);
+      const end = space > most / 3 ? space : most;
+      return `${name.slice(0, end)}\n${cut(name.slice(end).trim())}`;
+    };
+    return { formatter, lineHeight: 14 };
+  }
 
   /** The option with colours, formats and widths of names filled in. */
   function fill(node, width) {
@@ -26,7 +43,7 @@
     if (node === null || typeof node !== "object") return node;
     const filled = {};
     for (const [key, value] of Object.entries(node)) {
-      if (key === "$names") filled.width = Math.round(Math.min(260, width * 0.36));
+      if (key === "$names") Object.assign(filled, wrapped(Math.min(260, width * 0.4)));
       else if (key !== "$format") filled[key] = fill(value, width);
       else if ("trigger" in node && value !== "named") filled.valueFormatter = formatter(value);
       else filled.formatter = formatter(value);
@@ -40,12 +57,13 @@
     const base = option.baseOption ?? option;
     const axis = (given) => ({
       ...given,
+      splitNumber: width < NARROW ? 3 : 5,
       axisLabel: { ...faint, ...given.axisLabel },
       axisLine: { lineStyle: { color: colour("line") } },
       axisTick: { lineStyle: { color: colour("line") }, ...given.axisTick },
       splitLine: { lineStyle: { color: colour("grid") }, show: given.type === "value" },
     });
-    const whole = {
+    const filled = {
       ...base,
       animation: false,
       backgroundColor: "transparent",
@@ -53,7 +71,7 @@
       aria: { enabled: true, label: { description: label }, decal: { show: true } },
       legend: { top: 0, left: 0, itemGap: 18, textStyle: text, ...base.legend },
       grid: {
-        left: 4, right: 24, bottom: 4, top: base.legend.show ? 40 : 16,
+        left: 4, right: 24, bottom: 4, top: base.legend.show ? (base.series.length > 2 && width < NARROW ? 66 : 40) : 16,
         outerBoundsMode: "same", outerBoundsContain: "axisLabel", ...base.grid,
       },
       tooltip: {
@@ -63,7 +81,7 @@
       xAxis: axis(base.xAxis),
       yAxis: axis(base.yAxis),
     };
-    return option.baseOption ? { ...option, baseOption: whole } : whole;
+    return option.baseOption ? { ...option, baseOption: filled } : filled;
   }
 
   function draw(width) {

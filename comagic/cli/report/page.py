@@ -106,6 +106,7 @@ def report_data(figures: Figures, are_names_shown: bool, language: Language) -> 
         "funnel": figures.funnel or None,
         "trust": {
             **vars(trust),
+            "verification": vars(trust.verification) if trust.verification else None,
             "is_covered": trust.is_covered(days),
             "is_complete": trust.is_complete(days),
         },

@@ -155,6 +155,15 @@ LAST_RUN = """
 SELECT v.finished_at_local, v.outcome FROM {sync_runs} AS v ORDER BY v.finished_at DESC LIMIT 1
 """
 
+VERIFICATION = """
+SELECT v.verified_at, v.period_start, v.period_end, v.agrees, v.is_complete, v.days_differing
+FROM {verifications} AS v
+WHERE v.resource = 'calls'
+ORDER BY v.verified_at DESC
+LIMIT 1
+"""
+"""Of the table that the command verify writes, where it was run."""
+
 OWN: Mapping[str, str] = {
     "bounds": "SELECT MIN(c.partition_date) AS first_day, MAX(c.partition_date) AS last_day FROM calls AS c",
     "accounts": "SELECT a.app_id, a.timezone FROM accounts AS a ORDER BY a.app_id",

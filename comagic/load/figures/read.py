@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
+
+import pendulum
 
 from ...exceptions import ComagicError
 from ...settings import Settings
@@ -14,7 +16,10 @@ from ..views.definitions import View, views
 from ..views.render import Dataset, missing_tables, render
 from . import queries
 from .period import Days, choose_days
-from .trust import Trust, still_deficient
+from .trust import Trust, Verification, still_deficient
+
+VERIFICATIONS = "verifications"
+"""The table that the command verify writes."""
 
 Row = dict[str, Any]
 Select = Callable[[str], list[Row]]
@@ -114,7 +119,9 @@ def read_figures(
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
 
-        return _Reader(dataset, select).read(since, until)
+        figures = _Reader(dataset, select).read(since, until)
+        figures.trust = replace(figures.trust, verification=_last_verification(client, select, figures.accounts))
+        return figures
 
 
 class _Reader:
@@ -245,6 +252,27 @@ _PARTS: Mapping[str, tuple[str, str]] = {
 """The query of each part, and its view; durations have a query of their own."""
 
 
+def _last_verification(client: Any, select: Select, accounts: Sequence[Row]) -> Verification | None:
+    """The last comparison with the API, if there was one."""
+    (_, columns), *_ = client.get_storage_tables([VERIFICATIONS])
+    if not columns:
+        return None
+    table = client.sql_client.make_qualified_table_name(VERIFICATIONS)
+    rows = select(queries.VERIFICATION.format(verifications=table))
+    if not rows:
+        return None
+    zone = pendulum.timezone(str(accounts[0]["timezone"]) if accounts else "UTC")
+    (row,) = rows
+    return Verification(
+        row["verified_at"].astimezone(zone).replace(tzinfo=None),
+        row["period_start"],
+        row["period_end"],
+        bool(row["agrees"]),
+        bool(row["is_complete"]),
+        int(row["days_differing"] or 0),
+    )
+
+
 def _literals(days: Days) -> dict[str, str]:
     named = {"since": days.since, "until": days.until, "before": days.before.since, "monday": days.monday}
     return {"top": str(queries.TOP), **{name: f"DATE '{day}'" for name, day in named.items()}}
@@ -268,4 +296,4 @@ def _plain(value: Any) -> Any:
     """A value as Python's own type: PostgreSQL sums up to decimals."""
     if isinstance(value, Decimal):
         return int(value) if value == int(value) else float(value)
-    return value.replace(tzinfo=None) if isinstance(value, datetime) and value.tzinfo is None else value
+    return value

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from .period import Days
@@ -11,6 +11,27 @@ RELIABLE_SHARE = 0.1
 """Share of calls without a source above which the vendor advises against decisions about sources."""
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The last comparison with the API.
+
+    Attributes:
+        verified_at: local time at which it ended.
+        since: first day that was compared.
+        until: last day.
+        agrees: whether the destination has what the API has.
+        is_complete: whether it came to its end.
+        days_differing: days that do not agree.
+    """
+
+    verified_at: datetime
+    since: date | None
+    until: date | None
+    agrees: bool
+    is_complete: bool
+    days_differing: int
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,7 @@ class Trust:
         gaps: stretches of the period that no load has read.
         last_run: local time at which the last run ended.
         outcome: how it ended; see the view sync_runs.
+        verification: the last comparison with the API; None if there was none.
         without_source: share of the period's calls that have no source, 0 to 1; None if that is not loaded.
         unusual_days: days on which a number had far more or fewer calls than on the same weekdays before.
         silent_numbers: numbers without a call in the period.
@@ -37,6 +59,7 @@ class Trust:
     gaps: int = 0
     last_run: datetime | None = None
     outcome: str | None = None
+    verification: Verification | None = None
     without_source: float | None = None
     unusual_days: int = 0
     silent_numbers: int = 0
