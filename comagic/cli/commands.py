@@ -40,6 +40,7 @@ from . import demo as demos
 from .check import check_access
 from .cloud_log import outcome_in_job
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
+from .nightly import finish_night
 from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_report, print_summary, print_views, summary_line, warnings
 from .progress_bar import ProgressBar
@@ -184,12 +185,10 @@ def load(
         run, pipeline_name = demos.load_demo, demos.PIPELINE
     progress = Progress()
     with ExitStack() as stack:
-        usage = Usage()
+        usage, notifier = Usage(), configured_notifier()
         stack.enter_context(outcome_in_job())
         stack.enter_context(
-            notify_outcome(
-                configured_notifier(), lambda: summary_line(progress), lambda: warnings(progress, usage), err
-            )
+            notify_outcome(notifier, lambda: summary_line(progress), lambda: warnings(progress, usage), err)
         )
         account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
         own = {} if lookback_days is None else {"lookback_days": lookback_days}
@@ -204,6 +203,8 @@ def load(
         run_load(plan, run)
         print_summary(plan)
         plan.raise_error()
+        if lookback_days is None and task_count == 1 and not is_demo:
+            finish_night(plan, notifier)
     if is_demo:
         demos.print_next_steps(plan)
 

@@ -103,6 +103,10 @@ class Language:
         shown = f"{day.day}{NO_BREAK}{MONTHS[self.code][day.month - 1]} {day.year}"
         return f"{shown}{NO_BREAK}г." if self.code == "ru" else shown
 
+    def weekday_and_day(self, day: date) -> str:
+        """Returns a day at the beginning of a sentence: `Monday, 30 November 2026`."""
+        return f"{self.weekday(day.isoweekday()).capitalize()}, {self.day(day)}"
+
     def day_of_month(self, day: date) -> str:
         """Returns a day without its year: `30 Nov`, `30 ноя`."""
         return f"{day.day}{NO_BREAK}{SHORT_MONTHS[self.code][day.month - 1]}"

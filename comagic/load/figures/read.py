@@ -1,6 +1,6 @@
 """Reads the figures of a period from a destination."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -95,6 +95,7 @@ def read_figures(
     settings: Settings,
     since: date | None = None,
     until: date | None = None,
+    parts: Collection[str] | None = None,
 ) -> Figures:
     """Reads the figures of a period; permission to read the dataset is enough.
 
@@ -104,6 +105,7 @@ def read_figures(
         settings: thresholds of figures.
         since: first day, in the account's time zone; default: 30 days with `until`.
         until: last day; default: the last whole day that is loaded.
+        parts: lists to read besides the sums; default: all of them, and whether the figures can be trusted.
 
     Raises:
         ComagicError: nothing is loaded yet, calls are not, or the destination's SQL is not known.
@@ -119,7 +121,9 @@ def read_figures(
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
 
-        figures = _Reader(dataset, select).read(since, until)
+        figures = _Reader(dataset, select).read(since, until, parts)
+        if parts is not None:
+            return figures
         figures.trust = replace(figures.trust, verification=_last_verification(client, select, figures.accounts))
         return figures
 
@@ -135,7 +139,7 @@ class _Reader:
     def __init__(self, dataset: Dataset, select: Select) -> None:
         self._dataset, self._select = dataset, select
 
-    def read(self, since: date | None, until: date | None) -> Figures:
+    def read(self, since: date | None, until: date | None, parts: Collection[str] | None) -> Figures:
         (bounds,) = self._own("bounds")
         reached = self._own("reached") if "load_windows" in self._dataset.tables else []
         trust = Trust(
@@ -148,8 +152,14 @@ class _Reader:
         self._dataset = replace(self._dataset, settings=settings)
         figures.accounts = self._own("accounts")
         self._count_days(figures)
-        for part in ("hours", "recovery", "sources", "campaigns", "employees", "tags", "durations", "funnel"):
+        for part in _PARTS if parts is None else parts:
             self._read_part(figures, part)
+        if parts is None:
+            self._complete(figures)
+        return figures
+
+    def _complete(self, figures: Figures) -> None:
+        """Notes what else cannot be shown, and whether the figures can be trusted."""
         if not any(row["cost"] and row["calls"] for row in figures.campaigns):
             figures.left_out["costs"] = LeftOut("costs")
         if not figures.totals["calls"]:
@@ -158,7 +168,6 @@ class _Reader:
             columns = [name for name in NEEDED["hours"] if not self._dataset.has(*name.split("."))]
             figures.left_out["missed"] = LeftOut("columns", columns)
         figures.trust = self._trust(figures)
-        return figures
 
     def _count_days(self, figures: Figures) -> None:
         """Counts the days, and sums them up for the period and for the one before."""
