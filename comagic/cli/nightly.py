@@ -14,7 +14,7 @@ from ..settings import Settings
 from .notifications import Notifier
 from .output import err, print_report
 from .report import write_report
-from .report.language import Language
+from .report.language import NO_BREAK, Language
 
 WEEK = timedelta(days=7)
 
@@ -72,8 +72,10 @@ def digest(destination: AnyDestination, dataset_name: str, settings: Settings) -
     now, before = read(last), read(last - WEEK)
     text = _sentence(now, language, "", day=language.weekday_and_day(last))
     if before.trust.first_loaded and before.trust.first_loaded.date() > last - WEEK:
-        return f"{text} {language.text('digest_no_before')}"
-    return f"{text} {_sentence(before, language, '_before')}"
+        second = language.text("digest_no_before")
+    else:
+        second = _sentence(before, language, "_before")
+    return f"{text} {second}".replace(NO_BREAK, " ")  # in a message it would be shown as \\xa0
 
 
 def _sentence(figures: Figures, language: Language, suffix: str, **words: Any) -> str:
