@@ -110,9 +110,10 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **more)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
 
-    def picture(self, is_whole: bool = True) -> bytes:
-        """Returns the page, or what of it is in the window, as PNG."""
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
+    def picture(self, width: int, height: int, scale: float = 1) -> bytes:
+        """Returns the top of the page as PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
+        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(shot["data"])
 
     def print(self) -> bytes:
