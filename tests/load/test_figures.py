@@ -62,9 +62,13 @@ def check(figures: Figures, account: SyntheticAccount) -> None:
     for row in views.employees_daily():
         offered[row["employee_id"]] += row["offered"] if row["partition_date"] in set(days) else 0
     assert {row["employee_id"]: row["offered"] for row in figures.employees} == +offered
-    assert sum(row["calls"] for row in figures.durations) == sum(
-        not call["is_lost"] and date.fromisoformat(call["start_time"][:10]) in set(days) for call in views.calls
-    )
+    answered = [
+        call["talk_duration"]
+        for call in views.calls
+        if not call["is_lost"] and date.fromisoformat(call["start_time"][:10]) in set(days)
+    ]
+    assert sum(row["calls"] for row in figures.durations) == len(answered)
+    assert figures.totals["seconds_a_talk"] == pytest.approx(sum(answered) / len(answered))
     assert figures.funnel["sessions"] > figures.funnel["deals"] > 0
     assert figures.left_out == {}
     assert figures.trust.is_complete(days)

@@ -24,7 +24,14 @@ def sample_figures(days: int = 30, campaigns: int = 9) -> Figures:
         for day in period
     ]
     totals: dict[str, Any] = {name: sum(row[name] for row in by_day) for name in COUNTED}
-    more = {"cost": 150_000.5, "recovered": 30, "never_recovered": 60, "called_back": 20, "recovered_soon": 15}
+    more = {
+        "cost": 150_000.5,
+        "recovered": 30,
+        "never_recovered": 60,
+        "called_back": 20,
+        "recovered_soon": 15,
+        "seconds_a_talk": 187.4,
+    }
     return Figures(
         period,
         accounts=[{"app_id": 4200001, "timezone": "Europe/Moscow"}],

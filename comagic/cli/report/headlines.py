@@ -44,7 +44,7 @@ def headlines(figures: Figures, language: Language) -> Iterator[Headline]:
         ("never", lambda row: _ratio(row, "never_recovered", "missed"), percent, -1),
         ("first", lambda row: row.get("first_calls"), number, 1),
         ("target", lambda row: row.get("target"), number, 1),
-        ("talk", _talk, language.minutes, 0),
+        ("talk", lambda row: row.get("seconds_a_talk"), language.minutes, 0),
         ("cost", lambda row: row.get("cost"), money, 0),
         ("cost_per_call", lambda row: _ratio(row, "cost", "calls"), money, -1),
     ]
@@ -80,9 +80,3 @@ def _ratio(row: Row, part: str, whole: str) -> float | None:
     if row.get(part) is None or not row.get(whole):
         return None
     return float(row[part]) / float(row[whole])
-
-
-def _talk(row: Row) -> float | None:
-    """Average talk time of calls that were not missed."""
-    calls = (row.get("calls") or 0) - (row.get("missed") or 0)
-    return float(row["talk_seconds"]) / calls if calls and row.get("talk_seconds") is not None else None

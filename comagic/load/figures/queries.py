@@ -113,7 +113,7 @@ SELECT
 FROM {employees_daily} AS v
 WHERE v.partition_date BETWEEN {since} AND {until}
 GROUP BY v.employee_id
-ORDER BY COALESCE(SUM(v.offered), 0) + COALESCE(SUM(v.outgoing), 0) DESC, v.employee_id
+ORDER BY COALESCE(SUM(v.offered), 0) DESC, COALESCE(SUM(v.outgoing), 0) DESC, v.employee_id
 LIMIT {top}
 """
 
@@ -167,6 +167,17 @@ LIMIT 1
 OWN: Mapping[str, str] = {
     "bounds": "SELECT MIN(c.partition_date) AS first_day, MAX(c.partition_date) AS last_day FROM calls AS c",
     "accounts": "SELECT a.app_id, a.timezone FROM accounts AS a ORDER BY a.app_id",
+    "talk": """
+        SELECT
+            CASE WHEN c.partition_date >= SETTING('since') THEN 1 ELSE 0 END AS is_current,
+            COUNT(*) AS calls,
+            SUM(c.talk_duration) AS talk_seconds
+        FROM calls AS c
+        WHERE c.partition_date BETWEEN SETTING('before') AND SETTING('until')
+            AND c.talk_duration IS NOT NULL
+            AND c.is_lost = FALSE
+        GROUP BY CASE WHEN c.partition_date >= SETTING('since') THEN 1 ELSE 0 END
+    """,
     "durations": """
         SELECT t.direction, t.bucket, COUNT(*) AS calls
         FROM (

@@ -148,7 +148,8 @@ class _Reader:
         )
         figures = Figures(choose_days(since, until, trust.loaded_up_to, bounds["last_day"]), trust=trust)
         self._literals = _literals(figures.days)
-        settings = {**self._dataset.settings, "since": figures.days.since, "until": figures.days.until}
+        period = {"before": figures.days.before.since, "since": figures.days.since, "until": figures.days.until}
+        settings = {**self._dataset.settings, **period}
         self._dataset = replace(self._dataset, settings=settings)
         figures.accounts = self._own("accounts")
         self._count_days(figures)
@@ -159,7 +160,11 @@ class _Reader:
         return figures
 
     def _complete(self, figures: Figures) -> None:
-        """Notes what else cannot be shown, and whether the figures can be trusted."""
+        """Adds the talk time of a call, what else cannot be shown, and whether the figures can be trusted."""
+        talks = {row["is_current"]: row["talk_seconds"] / row["calls"] for row in self._own("talk")}
+        figures.totals["seconds_a_talk"] = talks.get(1)
+        if figures.before:
+            figures.before["seconds_a_talk"] = talks.get(0)
         if not any(row["cost"] and row["calls"] for row in figures.campaigns):
             figures.left_out["costs"] = LeftOut("costs")
         if not figures.totals["calls"]:
