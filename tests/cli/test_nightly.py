@@ -32,6 +32,9 @@ def test_digest_and_report_come_after_a_nightly_load(serve: Serve, command: Comm
     )
     for words in (["--since", day, "--until", day], ["--lookback-days", "1"]):
         assert command("load", *words, **environment).code == 0
+    assert (
+        command("load", **{**environment, "SOURCES__COMAGIC__REPORT": "", "NOTIFICATIONS__DIGEST": "false"}).code == 0
+    )
     assert (hook.messages, (place / "night.html").exists()) == ([], False)
     result = command("load", **environment)
     assert result.code == 0, result.err

@@ -105,6 +105,6 @@ def test_page_is_printed_in_light_colours_with_its_charts(browser: Browser, plac
     browser.send("Emulation.setEmulatedMedia", media="print", features=[])
     browser.settle()
     assert browser.run(DRAWN) == len(SECTIONS)
-    assert browser.run("document.querySelector('#days svg').getAttribute('width')") == "680"
+    assert browser.run("document.querySelector('#days svg').getAttribute('width')") == "640"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.complaints() == []

@@ -76,7 +76,7 @@ def sample_figures(days: int = 30, campaigns: int = 9) -> Figures:
             {
                 "campaign_id": 100 + number,
                 "campaign": (HARMFUL, f"Баннер {PHONE}", None)[number] if number < 3 else f"Кампания {number} | Поиск",
-                "calls": 1_000 - 90 * number,
+                "calls": 1_000 - 45 * number,
                 "missed": 40,
                 "first_calls": 100,
                 "target": 90,

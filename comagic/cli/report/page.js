@@ -5,7 +5,7 @@
   const language = document.documentElement.lang;
   const charts = read("report-charts");
   const drawn = new Map();
-  const PRINTED_WIDTH = 680;
+  const PRINTED_WIDTH = 640;
   const LETTER_WIDTH = 7;
   const NARROW = 480;
 
