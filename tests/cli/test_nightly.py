@@ -72,6 +72,7 @@ def test_digest_says_that_there_is_no_week_before(serve: Serve, command: Command
     assert text.endswith(" A week earlier is not loaded.")
 
 
+@pytest.mark.expensive(2)
 def test_problem_of_the_report_or_digest_is_a_warning(serve: Serve, command: Command, hook: Hook) -> None:
     hook.status = 404
     environment = access_to(

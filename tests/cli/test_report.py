@@ -112,6 +112,7 @@ def test_report_says_what_it_cannot_show(serve: Serve, command: Command, place: 
     assert "Target calls" not in shown
 
 
+@pytest.mark.expensive(2)
 def test_report_of_days_without_calls_and_of_one_day(serve: Serve, command: Command, place: Path) -> None:
     assert command(**access_to(serve(recent_account(20)))).code == 0
     assert command("report", "--since", "2020-01-01", "--until", "2020-01-31").code == 0

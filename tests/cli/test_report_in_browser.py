@@ -98,6 +98,18 @@ def test_charts_have_patterns_and_a_text_for_screen_readers(browser: Browser, pl
     )
 
 
+def test_charts_show_their_numbers_under_the_mouse(browser: Browser, place: Path) -> None:
+    """Drawn in the chart: the policy forbids styles in HTML, by which tooltips are usually made."""
+    open_report(browser, write(place, "ru"))
+    for name, words in (("days", "Пропущены"), ("hours", ":00"), ("costs", "Цена звонка")):
+        texts = f"[...document.querySelectorAll('#{name} svg text')].map(one => one.textContent).join('|')"
+        before = browser.run(texts)
+        browser.point_at(f"#{name} .chart")
+        shown = browser.run(texts).removeprefix(before)
+        assert words in shown, (name, shown)
+    assert browser.complaints() == []
+
+
 @pytest.mark.expensive(2)
 def test_page_is_printed_in_light_colours_with_its_charts(browser: Browser, place: Path) -> None:
     open_report(browser, write(place), is_dark=True)

@@ -131,6 +131,7 @@ def test_figures_of_nothing_loaded_are_an_error(place: Path) -> None:
     assert list(place.glob("*.duckdb")) == []
 
 
+@pytest.mark.expensive(2)
 def test_default_period_ends_with_the_last_whole_day(serve: Serve, command: Command) -> None:
     assert command(**access_to(serve(recent_account(2)))).code == 0
     figures = read()

@@ -110,6 +110,15 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **more)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
 
+    def point_at(self, selector: str) -> None:
+        """Moves the mouse over the middle of an element."""
+        self.run(f"document.querySelector('{selector}').scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])(document.querySelector('{selector}')"
+        x, y = self.run(f"{box}.getBoundingClientRect())")
+        for step in (1, 0):
+            self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x + step, y=y)
+        self.settle()
+
     def picture(self, width: int, height: int, scale: float = 1) -> bytes:
         """Returns the top of the page as PNG."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
