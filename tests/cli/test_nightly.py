@@ -46,6 +46,7 @@ def test_digest_and_report_come_after_a_nightly_load(serve: Serve, command: Comm
     assert " Неделей раньше: " in text
 
 
+@pytest.mark.expensive(1)
 def test_digest_counts_the_day_and_the_same_weekday_before(
     serve: Serve, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,7 +151,6 @@ def test_report_goes_to_a_bucket(serve: Serve, command: Command, place: Path) ->
 def test_wrong_option_is_named(serve: Serve, command: Command, place: Path) -> None:
     Warehouse(place).load(serve(recent_account(1)))
     for words, message in (
-        ("--since 2026-05-02 --until 2026-05-01", "--since 2026-05-02 is after --until 2026-05-01"),
         ("--since 2026-05-02T10:00:00", "--since: '2026-05-02T10:00:00' is not a day; write YYYY-MM-DD."),
         ("--output there/is/no/folder.html", "--output there/is/no/folder.html: No such file or directory."),
     ):
