@@ -236,7 +236,9 @@ def status(destination: str | None, max_age_hours: float | None, names: tuple[st
 
 
 @cli.command()
-@click.option("--since", metavar="DATE", help="From this day or time on. Default: all that was loaded.")
+@click.option(
+    "--since", metavar="DATE", help="From this day or time on, even if not loaded. Default: all that was loaded."
+)
 @click.option(
     "--until",
     metavar="DATE",

@@ -58,7 +58,7 @@ def _is_early(verification: Verification) -> bool:
 def _print_result(result: ReportResult) -> None:
     first, last = result.days_compared
     compared = "all values" if result.is_deep else "counts"
-    period = f"{first} .. {last}, {compared}" if first else "no day that was over when it was loaded"
+    period = f"{first} .. {last}, {compared}" if first else "nothing to compare: no day was over when it was loaded"
     out.print(
         f"[bold]{result.name}[/bold]: {period}: {result.api_rows:,} rows in the API, {result.destination_rows:,} in "
         f"the destination; {result.requests} API calls",

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pendulum
+
 from ..api.client import MAX_LIMIT
 from ..catalog import BY_DAY, BY_FILTER, PARTITION_DATE, Report, Resource
 from ..exceptions import ComagicError
@@ -16,11 +18,11 @@ from ..extract.context import Context
 from ..extract.reader import MAX_DIFFERENCE, WindowReader, WindowResult, period_params
 from ..extract.schema import table_columns
 from ..extract.transform import Row
-from ..extract.windows import Window
+from ..extract.windows import Window, to_local
 from .bounds import DAY
 from .comparison import Comparison, make_comparison
 from .loaded_rows import NO_ROWS, DayCount, LoadedRow, LoadedRows
-from .verified_windows import clip, days_of, halved, midnight, rows_in, rows_near, whole_day, windows_of
+from .verified_windows import choose_periods, clip, days_of, halved, midnight, rows_in, rows_near, whole_day, windows_of
 from .verify_results import DayResult, ReportResult
 
 ROWS_IN_MEMORY = 20_000
@@ -82,7 +84,8 @@ class ReportVerification:
             UncountedError: the API does not say how many rows there are.
             ApiError: see `DataApiClient.page`.
         """
-        self.result.periods = clip(self._loaded.periods(), since, until)
+        now = to_local(pendulum.now("UTC"), self._loaded.zone)
+        self.result.periods = choose_periods(self._loaded.periods(), since, until, now)
         with self.counting_requests():
             for period in self.result.periods:
                 counts = self._loaded.count(period)
@@ -100,11 +103,16 @@ class ReportVerification:
         with self.counting_requests():
             self._compare([part for day in days for part in self._parts(day)])
 
+    def may_delete(self, day: DayResult) -> bool:
+        """True if rows of a day that the API does not have may be deleted.
+
+        Not if the API has no rows of the day at all, or did not send what it announced; nor after a day that it has no
+        longer, since the limit of what the vendor keeps may be in this one.
+        """
+        return bool(day.extra and day.api) and day.is_whole and not self.result.is_expired(day.day - DAY)
+
     def delete_extra(self, day: DayResult) -> int:
         """Deletes rows of a day that the API does not have: not in a first reading, nor in this second one.
-
-        None are deleted of a day of which the API has no rows at all or did not send what it announced, nor of the
-        day after one that it has no longer: the limit of what the vendor keeps may be in it.
 
         Args:
             day: what the first reading has found.
@@ -112,8 +120,6 @@ class ReportVerification:
         Returns:
             How many rows were deleted.
         """
-        if not day.extra_keys or not day.api or not day.is_whole or self.result.is_expired(day.day - DAY):
-            return 0
         row_ids: list[str] = []
         with self.counting_requests():
             for part in self._parts(day.day):

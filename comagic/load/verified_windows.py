@@ -9,20 +9,27 @@ from .bounds import DAY
 from .loaded_rows import NO_ROWS, DayCount
 
 
-def clip(periods: Sequence[Window], since: datetime | None, until: datetime | None) -> list[Window]:
-    """The parts of periods that are between two local times.
+def choose_periods(
+    loaded: Sequence[Window], since: datetime | None, until: datetime | None, now: datetime
+) -> list[Window]:
+    """The periods to verify: what was loaded, or the one that was asked for, whether it was loaded or not.
+
+    A day that was not over when it was loaded is left out, unless it is asked for: the next load brings its other rows.
 
     Args:
-        periods: the periods, in their order.
-        since: the first local time; None for the beginning.
-        until: the first local time after them; None for the last midnight before the end: a day that was not over when
-            it was loaded has rows that the next load will bring.
+        loaded: the periods that were loaded, in their order.
+        since: the first local time; None for all that was loaded.
+        until: the first local time after it; None for the last midnight before the end of what was loaded.
+        now: the present local time.
     """
-    if until is None and periods:
-        until = day_start(periods[-1].end)
-    parts = [
-        Window(max(period.start, since or period.start), min(period.end, until or period.end)) for period in periods
-    ]
+    end = min(until or day_start(loaded[-1].end if loaded else now), now)
+    asked = loaded if since is None else [Window(since, end)]
+    return clip(asked, asked[0].start, end) if asked else []
+
+
+def clip(periods: Sequence[Window], start: datetime, end: datetime) -> list[Window]:
+    """The parts of periods from one local time up to, not including, another."""
+    parts = [Window(max(period.start, start), min(period.end, end)) for period in periods]
     return [part for part in parts if part.start < part.end]
 
 

@@ -17,7 +17,7 @@ from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.load_windows import TABLE as LOAD_WINDOWS
 from ..extract.resources import ACCOUNTS_KEY, SOURCE_NAME, check_account
 from ..settings import Settings
-from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, open_client
+from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, limit_memory, open_client
 from .lease import hold_dataset, patience
 from .loaded_rows import LoadedRows, existing_columns
 from .preflight import check_tables
@@ -105,6 +105,7 @@ class Verification:
         if schema is None:
             raise ComagicError("Nothing has been loaded yet, so there is nothing to verify.")
         check_shape(schema, self.dataset_name)
+        limit_memory(self.destination, max(len(table["columns"]) for table in schema.data_tables()))
         chosen = self._choose(schema)
         check_tables(self.destination, self.dataset_name, schema, chosen, bool(self.settings.user_ids))
         if self.repairs or self.deletes:
@@ -119,16 +120,19 @@ class Verification:
         Raises:
             ConfigurationError: none of what was asked for can be verified.
         """
-        names = self.names or self._loaded_names(schema)
+        loaded = self._loaded_names(schema)
+        names = self.names or loaded
         chosen = []
         for resource in (resources()[name] for name in names if name in resources()):
             if reason := why_not(resource):
                 self.not_verified[resource.name] = reason
+            elif resource.name not in loaded and self.since is None:
+                self.not_verified[resource.name] = "it was never loaded"
             elif isinstance(resource, Report):
                 chosen.append(resource)
         if not chosen:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.not_verified.items())
-            raise ConfigurationError(f"Nothing of this can be verified. {reasons or 'Nothing was loaded'}.")
+            raise ConfigurationError(f"--resource: nothing of this can be verified. {reasons or 'Nothing was loaded'}.")
         return chosen
 
     def _loaded_names(self, schema: Schema) -> list[str]:
@@ -188,7 +192,8 @@ class Verification:
         result = verification.result
         days = [day.day for day in result.differing if day.is_repairable] if self.repairs else []
         if days:
-            touched = [day.day for day in result.differing]  # a row may have moved from one to another
+            # a row may have moved from one of these to another
+            touched = [day.day for day in result.differing if not result.is_expired(day.day)]
             for first, last in runs(days):
                 self.report(f"{result.name}: loading {first} .. {last} again ...")
                 with verification.counting_requests():
@@ -197,7 +202,7 @@ class Verification:
             verification.compare_again(touched)
         if self.deletes:
             changed = []
-            for day in [day for day in result.differing if day.extra]:
+            for day in filter(verification.may_delete, result.differing):
                 with hold_dataset(self.destination, self.dataset_name, patience(NOTE_MINUTES)):
                     if verification.delete_extra(day):
                         changed.append(day.day)
