@@ -280,9 +280,7 @@ def verify(
     It counts, and reads only where the counts differ. Exit code 0: all agrees; 1: something
     differs; 75: stopped early.
     """
-    period = (parse_local_time("--since", since) if since else None, parse_end("--until", until) if until else None)
-    if period[0] and period[1] and period[0] >= period[1]:
-        raise click.UsageError(f"--since {since} is not before --until {until}.")
+    start, end = parse_bounds(since, until)
     requested = resolve_resources("--resource", names)
     with ExitStack() as stack:
         account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
@@ -291,19 +289,18 @@ def verify(
         target = _target(destination, is_demo, is_checked=False)
         run, pipeline_name = (demos.load_demo, demos.PIPELINE) if is_demo else (run, PIPELINE)
         verification = Verification(
-            *(
-                settings,
-                client,
-                *target,
-                run,
-                pipeline_name,
-                destination,
-                requested,
-                *period,
-                is_deep,
-                repairs,
-                deletes,
-            ),
+            settings,
+            client,
+            *target,
+            run,
+            pipeline_name,
+            destination_name=destination,
+            names=requested,
+            since=start,
+            until=end,
+            is_deep=is_deep,
+            repairs=repairs,
+            deletes=deletes,
             report=partial(err.print, highlight=False, markup=False),
         )
         verification.verify()
@@ -375,6 +372,11 @@ def parse_period(since: str | None, until: str | None) -> tuple[datetime | None,
     """Reads --since and --until as a half-open range of local times; a day as --until is included."""
     if until and not since:
         raise click.UsageError("--until goes with --since.")
+    return parse_bounds(since, until)
+
+
+def parse_bounds(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """The same, where each can be given without the other."""
     start = parse_local_time("--since", since) if since else None
     end = parse_end("--until", until) if until else None
     if start and end and start >= end:

@@ -2,13 +2,15 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from comagic.catalog import reports
+from comagic.load.lease import hold_file
 from comagic.load.verified_report import why_not
-from comagic.sandbox import SandboxServer
+from comagic.sandbox import SandboxServer, Switches
 from tests.support.accounts import (
     LONG_AGO,
     PSEUDONYM_KEY,
@@ -174,3 +176,191 @@ def test_call_that_the_api_dropped_is_kept_until_it_is_to_be_deleted(
     assert differences(target.calls(), expected_calls(sandbox.account, LONG_AGO)) == []
     orphans = "SELECT count(*) FROM calls__tags WHERE _dlt_root_id NOT IN (SELECT _dlt_id FROM calls)"
     assert target.query(orphans) == [(0,)]
+
+
+@pytest.mark.expensive(4)
+def test_days_that_the_api_has_no_rows_of_are_never_deleted(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    """Nor is anything of the day after: the limit of what the vendor keeps may be in it."""
+    sandbox, environment = loaded(serve, command, warehouse, 30)
+    day = FIRST_DAY + timedelta(days=1)
+    gone, after = ids(warehouse, day), ids(warehouse, day + timedelta(days=1), 1)
+    assert gone
+    assert after
+    for call_id in [*gone, *after]:
+        sandbox.account.remove(call_id)
+    before = len(warehouse.calls())
+    document = verified(command, environment, "--repair", "--delete-extra", code=1)
+    expected = {str(day): [0, len(gone)], str(day + timedelta(days=1)): [len(ids(warehouse, after_day(day))) - 1, 1]}
+    assert found(document, "api", "extra") == expected
+    assert document["resources"][0]["deleted"] == 0
+    assert len(warehouse.calls()) == before
+    since = ("--since", str(after_day(day)), "--delete-extra")
+    assert verified(command, environment, *since, code=0)["resources"][0]["deleted"] == 1
+
+
+def after_day(day: Any) -> Any:
+    """The day after a day."""
+    return day + timedelta(days=1)
+
+
+@pytest.mark.expensive(4)
+def test_total_that_is_one_too_high_costs_two_requests_and_hides_nothing(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    _, environment = loaded(serve, command, warehouse, 10, switches=Switches(total_extra=1))
+    document = verified(command, environment, code=0)
+    assert document["resources"][0]["windows"] == 2
+    assert document["resources"][0]["requests"] == 6, "each window is counted, then read up to its announced end"
+    day = busiest(warehouse)
+    delete(warehouse, ids(warehouse, day, 1))
+    assert found(verified(command, environment, code=1), "missing") == {str(day): [1]}
+
+
+@pytest.mark.expensive(10)
+@pytest.mark.parametrize("bounds", ["[]", "[)", "(]", "()"])
+@pytest.mark.parametrize("timezone", ["Europe/Moscow", "America/New_York"])
+def test_calls_at_midnight_are_counted_once_whatever_the_bounds_include(
+    serve: Serve, command: Command, warehouse: Warehouse, bounds: str, timezone: str
+) -> None:
+    account = recent_account(3, first_day=FIRST_DAY, timezone=timezone)
+    for moment in (days_ago(3), days_ago(3) + timedelta(seconds=1), days_ago(2) - timedelta(seconds=1)):
+        account.upload(moment)
+    environment = access_to(serve(account, Switches(bounds=bounds)), SOURCES__COMAGIC__WINDOW_DAYS="1")
+    environment["SOURCES__COMAGIC__START_DATE"] = FIRST_DAY.isoformat()
+    assert command(**environment).code == 0
+    document = verified(command, environment, code=0)
+    assert document["resources"][0]["api"] == document["resources"][0]["destination"]
+    if bounds == "[]":
+        assert document["resources"][0]["requests"] == document["resources"][0]["windows"], "nothing was read"
+    delete(warehouse, ids(warehouse, (days_ago(3)).date(), 1)[:1])
+    assert found(verified(command, environment, code=1), "missing") == {str(days_ago(3).date()): [1]}
+
+
+@pytest.mark.expensive(3)
+def test_repair_is_not_started_beside_a_load(serve: Serve, command: Command, place: Path) -> None:
+    sandbox, environment = loaded(serve, command, Warehouse(place), 3)
+    before = sandbox.requests
+    with hold_file(place / "comagic_pipeline.duckdb.lock", lambda: False):
+        for option in ("--repair", "--delete-extra"):
+            result = command("verify", option, **environment)
+            assert result.code == 75, result.err
+            assert "Another run is active" in result.err
+    assert sandbox.requests == before
+
+
+@pytest.mark.expensive(3)
+def test_result_is_printed_although_a_load_keeps_it_from_being_noted(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, environment = loaded(serve, command, Warehouse(place), 3)
+    monkeypatch.setattr("comagic.load.verify.NOTE_MINUTES", 0.0)
+    with hold_file(place / "comagic_pipeline.duckdb.lock", lambda: False):
+        assert verified(command, environment, code=0)["noted"] is False
+    assert verified(command, environment, code=0)["noted"] is True
+    assert Warehouse(place).query("SELECT count(*) FROM verifications") == [(1,)]
+
+
+@pytest.mark.expensive(4)
+def test_exhausted_quota_ends_with_75_and_what_was_found(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    switches = Switches()
+    sandbox, environment = loaded(serve, command, warehouse, 10, switches=switches)
+    delete(warehouse, ids(warehouse, FIRST_DAY, 1))
+    environment["SOURCES__COMAGIC__WINDOW_DAYS"] = "1"
+    switches.day_limit = sandbox.requests + 5
+    document = verified(command, environment, code=75)
+    assert "quota" in document["error"]
+    assert found(document, "missing") == {str(FIRST_DAY): [1]}
+    switches.day_limit = 1_000_000
+    assert "stopped before its end" in command("status", **environment).out
+
+
+@pytest.mark.expensive(5)
+def test_each_client_of_an_agency_is_verified_and_repaired(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    switches = Switches(agency=True)
+    sandbox, environment = loaded(serve, command, warehouse, 10, switches=switches, SOURCES__COMAGIC__USER_IDS="all")
+    call_id = ids(warehouse, busiest(warehouse), 1)[0]
+    warehouse.execute(f"DELETE FROM calls WHERE id = {call_id} AND user_id = 10020")
+    document = verified(command, environment, "--deep", code=1)
+    assert [(one["user_id"], one["agrees"]) for one in document["resources"]] == [(10_010, True), (10_020, False)]
+    before = sandbox.calls["get.calls_report"]
+    document = verified(command, environment, "--repair", code=0)
+    assert sandbox.calls["get.calls_report"] == before + 2 * 2 + 1 + 1 + 1, "counts, a page, a load, and again"
+    assert "last verified" in command("status", **environment).out
+
+
+@pytest.mark.expensive(3)
+def test_dataset_of_another_account_is_refused(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    _, environment = loaded(serve, command, warehouse, 3)
+    other = serve(recent_account(3, seed=2, first_day=FIRST_DAY))
+    result = command("verify", **{**environment, "SOURCES__COMAGIC__BASE_URL": other.base_url})
+    assert result.code == 2
+    assert "the dataset has the data of account" in result.err
+
+
+@pytest.mark.expensive(4)
+def test_what_cannot_be_verified_is_named_with_the_reason(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    assert command("verify", **access_to(serve(recent_account(1)))).code == 1, "nothing was loaded"
+    switches = Switches()
+    _, environment = loaded(serve, command, warehouse, 3, switches=switches, SOURCES__COMAGIC__RESOURCES="calls,tags")
+    document = verified(command, environment, code=0)
+    assert [one["resource"] for one in document["not_verified"]] == ["tags"]
+    result = command("verify", "--resource", "tags", **environment)
+    assert (result.code, "each load reads whole" in result.err) == (2, True), result.err
+    result = command("verify", "--resource", "chats", **environment)
+    assert (result.code, "never loaded" in result.err) == (2, True), result.err
+    switches.shapes["get.calls_report"] = "no_total"
+    document = verified(command, environment, code=1)
+    assert "--deep" in document["resources"][0]["error"]
+    verified(command, environment, "--deep", code=0)
+
+
+@pytest.mark.expensive(4)
+def test_period_that_is_asked_for_is_compared_although_it_was_never_loaded(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    sandbox, environment = loaded(serve, command, warehouse, 10)
+    with_more = {**environment, "SOURCES__COMAGIC__START_DATE": FIRST_DAY.isoformat()}
+    uploaded = sandbox.account.upload(days_ago(DAYS + 2))
+    verified(command, with_more, code=0)
+    words = ("--since", str(days_ago(DAYS + 3).date()))
+    document = verified(command, with_more, *words, code=1)
+    assert found(document, "missing", "keys") == {str(days_ago(DAYS + 2).date()): [1, [uploaded]]}
+    verified(command, with_more, *words, "--repair", code=0)
+    assert uploaded in warehouse.calls()
+
+
+@pytest.mark.expensive(4)
+def test_key_that_is_there_twice_is_found(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    _, environment = loaded(serve, command, warehouse, 10)
+    call_id = ids(warehouse, busiest(warehouse), 1)[0]
+    warehouse.execute(f"INSERT INTO calls SELECT * FROM calls WHERE id = {call_id}")
+    document = verified(command, environment, code=1)
+    assert list(found(document, "doubled", "extra", "keys").values()) == [[1, 0, [call_id]]]
+
+
+@pytest.mark.expensive(4)
+def test_window_with_many_rows_is_compared_in_parts(
+    serve: Serve, command: Command, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, environment = loaded(serve, command, warehouse, 100)
+    for name in ("ROWS_IN_MEMORY", "KEYS_IN_MEMORY", "MAX_LIMIT"):
+        monkeypatch.setattr(f"comagic.load.verified_report.{name}", 60)
+    day = busiest(warehouse)
+    delete(warehouse, ids(warehouse, day, 5))
+    for words in ((), ("--deep",)):
+        assert found(verified(command, environment, *words, code=1), "missing") == {str(day): [5]}
+
+
+@pytest.mark.expensive(3)
+def test_year_takes_a_request_for_each_window(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    sandbox = serve(recent_account(1, first_day=TODAY - timedelta(days=364)))
+    environment = access_to(sandbox, SOURCES__COMAGIC__START_DATE=str(TODAY - timedelta(days=364)))
+    environment["SOURCES__COMAGIC__WINDOW_DAYS"] = "89"
+    assert command(**environment).code == 0
+    before = sandbox.requests
+    verified(command, {**environment, "SOURCES__COMAGIC__WINDOW_DAYS": "7"}, code=0)
+    assert sandbox.requests - before == 52 + 1, "a request for each window, and one for the account"
