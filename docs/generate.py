@@ -17,6 +17,7 @@ from comagic.catalog import LIST, Field, Report, Resource, dictionaries, reports
 from comagic.cli.commands import cli
 from comagic.extract.load_windows import DESCRIPTION, FIELDS, TABLE
 from comagic.extract.schema import CHILD_COLUMNS, PARENT_ID, REPLACED_CHILD_COLUMNS, ROOT_COLUMNS, ROOT_ID, flatten
+from comagic.load import verifications
 from comagic.settings import ConnectionSettings, NotificationSettings, Settings, declared_settings
 
 HERE = Path(__file__).parent
@@ -57,6 +58,7 @@ def _tables() -> str:
     parts += [
         "## Load history\n",
         _table(TABLE, DESCRIPTION, "none; `_dlt_load_id` is in `_dlt_loads.load_id`", FIELDS),
+        _table(verifications.TABLE, verifications.DESCRIPTION, "none", verifications.FIELDS),
     ]
     return "\n".join(parts)
 

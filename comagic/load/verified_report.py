@@ -13,7 +13,7 @@ import pendulum
 
 from ..api.client import MAX_LIMIT
 from ..catalog import BY_DAY, BY_FILTER, PARTITION_DATE, Report, Resource
-from ..exceptions import ComagicError
+from ..exceptions import UncountedError
 from ..extract.context import Context
 from ..extract.reader import MAX_DIFFERENCE, WindowReader, WindowResult, period_params
 from ..extract.schema import table_columns
@@ -29,10 +29,6 @@ ROWS_IN_MEMORY = 20_000
 """Rows that are compared at once; a part of a window with more is split."""
 KEYS_IN_MEMORY = 100_000
 """The same where only keys are compared."""
-
-
-class UncountedError(ComagicError):
-    """The API does not say how many rows there are; nothing was compared."""
 
 
 def why_not(resource: Resource) -> str:
