@@ -23,6 +23,8 @@ from ..extract.schema import USER_ID, flatten, without_excluded
 from ..extract.transform import VARIANT, Row
 
 DLT_PREFIX = "_dlt"
+PLAIN = (int, float, bool)
+"""Types of values that are the same on both sides; a whole double equals its integer."""
 
 
 @dataclass(frozen=True)
@@ -186,17 +188,15 @@ def plain(value: Any, kind: str | None) -> Any:
         value: the value.
         kind: dlt's type of its column; None if it is not known.
     """
-    if value is None:
-        return None
+    if value is None or type(value) in PLAIN or (kind != "json" and isinstance(value, str)):
+        return value
     if kind == "json":
         return _plain_json(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    if kind == "double":
-        return float(value)
-    return value if isinstance(value, (str, bool, int, float)) else str(value)
+    return float(value) if kind == "double" else str(value)
 
 
 def _plain_json(value: Any) -> Any:

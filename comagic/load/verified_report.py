@@ -25,7 +25,7 @@ from .loaded_rows import NO_ROWS, DayCount, LoadedRow, LoadedRows
 from .verified_windows import choose_periods, clip, days_of, halved, midnight, rows_in, rows_near, whole_day, windows_of
 from .verify_results import DayResult, ReportResult
 
-ROWS_IN_MEMORY = 20_000
+ROWS_IN_MEMORY = 10_000
 """Rows that are compared at once; a part of a window with more is split."""
 KEYS_IN_MEMORY = 100_000
 """The same where only keys are compared."""
@@ -191,8 +191,9 @@ class ReportVerification:
                 self._judge(part, held)
                 held = {}
                 continue
+            comparison = self._comparison if self._is_deep else None
             for row in self._transformer.transform(part):
-                expected = self._comparison.expected(row) if self._is_deep else b""
+                expected = comparison.expected(row) if comparison else b""
                 held[row[self.report.primary_key]] = (row[PARTITION_DATE], expected)
             self._transformer.take_misfits()
 
