@@ -1,6 +1,6 @@
 """The table `verifications`: what each `verify` has found, by report; `status` shows the last of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -151,6 +151,11 @@ class NotedVerification(Load):
     """
 
     rows: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def needed_tables(self) -> Collection[str]:
+        """This table alone: the next load is to report others that were dropped."""
+        return (TABLE,)
 
     def _sources(self, *_: object) -> Iterator[DltSource]:
         yield make_rows_source(self.rows)

@@ -6,10 +6,12 @@ and since it is not documented whether the bounds are included: the rows that ar
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pendulum
+from dlt import Schema
 
 from ..api.client import MAX_LIMIT
 from ..catalog import BY_DAY, BY_FILTER, PARTITION_DATE, Report, Resource
@@ -91,6 +93,11 @@ class ReportVerification:
                     self._compare(windows)
                 else:
                     self._compare_counts(period, counts)
+
+    def refresh(self, schema: Schema, existing: Mapping[str, Sequence[str]]) -> None:
+        """Takes in what a load has changed: dlt's schema, and the columns of tables; see `LoadedRows`."""
+        self._loaded = replace(self._loaded, schema=schema, existing=existing)
+        self._comparisons = {}
 
     def compare_again(self, days: Sequence[date]) -> None:
         """Compares days again; what was found in them before is forgotten."""

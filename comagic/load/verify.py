@@ -199,6 +199,7 @@ class Verification:
                 with verification.counting_requests():
                     self._load(verification, whole_day(first).start, whole_day(last).end)
                 result.repaired += [day for day in days if first <= day <= last]
+            self._refresh(verification)
             verification.compare_again(touched)
         if self.deletes:
             changed = []
@@ -224,7 +225,16 @@ class Verification:
         )
         with plan:
             self.run(plan)
+        for warning in plan.progress.warnings:
+            self.report(warning)
         plan.raise_error()
+
+    def _refresh(self, verification: ReportVerification) -> None:
+        """Takes tables and columns in that a load has created."""
+        schema = stored_schema(self.destination, self.dataset_name)
+        if schema is not None:
+            existing = existing_columns(self.destination, self.dataset_name, schema, verification.report)
+            verification.refresh(schema, existing)
 
     def _note(self) -> None:
         """Adds the result to the table `verifications`, unless a load keeps the dataset for longer than it waits."""

@@ -367,3 +367,81 @@ def test_year_takes_a_request_for_each_window(serve: Serve, command: Command, wa
     before = sandbox.requests
     verified(command, {**environment, "SOURCES__COMAGIC__WINDOW_DAYS": "7"}, code=0)
     assert sandbox.requests - before == 52 + 1, "a request for each window, and one for the account"
+
+
+UNDOCUMENTED = {
+    "newNumber": 1.5,
+    "newObject": {"inner": 7, "deep": {"flag": True}},
+    "newList": [{"a": 1, "b": "2026-01-01 00:00:00"}, {"a": 2}],
+    "newScalars": ["x", "y"],
+    "newTime": "2026-01-01T00:00:00",
+}
+ODD = {
+    "talk_duration": "12",
+    "total_duration": "long",
+    "is_lost": 1,
+    "sale_cost": "1e3",
+    "tags": {"tag_id": "5", "tag_name": 7},
+    "employees": ["stray", {"employee_id": "no number"}],
+    "call_records": "single",
+    "finish_time": "not a time",
+}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("warehouse", marks=pytest.mark.expensive(5)),
+        pytest.param("warehouse_in_postgres", marks=pytest.mark.expensive(5)),
+        pytest.param("warehouse_in_bigquery", marks=pytest.mark.expensive(30)),
+    ],
+    indirect=True,
+)
+def test_values_that_do_not_fit_and_unknown_keys_are_no_differences(
+    serve: Serve, command: Command, target: Warehouse
+) -> None:
+    switches = Switches(undocumented=UNDOCUMENTED, values={"get.calls_report": ODD})
+    _, environment = loaded(serve, command, target, 5, switches=switches)
+    verified(command, environment, "--deep", code=0)
+    switches.undocumented = {}
+    verified(command, environment, "--deep", code=0)
+    switches.undocumented = {"newNumber": 2.5}
+    document = verified(command, environment, "--deep", code=1)
+    assert {name for day in document["resources"][0]["days"] for name in day["columns"]} == {"new_number"}
+    switches.values = {"get.calls_report": {**ODD, "total_duration": 3}}
+    document = verified(command, environment, "--deep", code=1)
+    assert {name for day in document["resources"][0]["days"] for name in day["columns"]} == {
+        "new_number",
+        "total_duration",
+        "total_duration__v_text",
+    }
+
+
+@pytest.mark.expensive(5)
+def test_table_and_column_that_were_dropped_come_back_by_repair(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    sandbox, environment = loaded(serve, command, warehouse, 5)
+    warehouse.execute("DROP TABLE calls__tags", "ALTER TABLE calls DROP COLUMN campaign_name")
+    verified(command, environment, code=0)
+    document = verified(command, environment, "--deep", code=1)
+    assert {name for day in document["resources"][0]["days"] for name in day["columns"]} == {"campaign_name", "tags"}
+    verified(command, environment, "--deep", "--repair", code=0)
+    assert differences(warehouse.calls(), expected_calls(sandbox.account, LONG_AGO)) == []
+    warehouse.execute("DROP TABLE verifications")
+    assert verified(command, environment, code=0)["noted"] is True
+
+
+@pytest.mark.expensive(5)
+def test_loads_go_on_after_a_verification_and_status_keeps_it(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    sandbox, environment = loaded(serve, command, warehouse, 5)
+    verified(command, environment, code=0)
+    sandbox.switches.undocumented = {"new": 1}
+    sandbox.account.upload(days_ago(2))
+    assert command(**environment).code == 0
+    assert len(warehouse.calls()) == len(expected_calls(sandbox.account, LONG_AGO))
+    assert "last verified" in command("status", **environment).out
+    verified(command, environment, "--deep", "--since", str(days_ago(2).date()), code=0)
+    assert warehouse.query("SELECT count(*) FROM verifications") == [(2,)]
