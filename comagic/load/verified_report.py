@@ -24,7 +24,7 @@ from ..extract.windows import Window, to_local
 from .bounds import DAY
 from .comparison import Comparison, make_comparison
 from .loaded_rows import NO_ROWS, DayCount, LoadedRow, LoadedRows
-from .verified_windows import choose_periods, clip, days_of, halved, midnight, rows_in, rows_near, whole_day, windows_of
+from .verified_windows import choose_periods, clip, days_of, halved, midnight, rows_in, rows_near, runs, windows_of
 from .verify_results import DayResult, ReportResult
 
 ROWS_IN_MEMORY = 10_000
@@ -54,17 +54,21 @@ class ReportVerification:
         context: what it is read with.
         loaded: its rows in the destination.
         is_deep: whether to read everything and compare all values.
+        keeps_extra: whether to remember the rows that the API does not have, to delete them.
 
     Attributes:
         result: what was found so far.
     """
 
-    def __init__(self, report: Report, context: Context, loaded: LoadedRows, is_deep: bool) -> None:
+    def __init__(
+        self, report: Report, context: Context, loaded: LoadedRows, is_deep: bool, keeps_extra: bool = False
+    ) -> None:
         self.result = ReportResult(report.name, context.user_id, is_deep)
         self.report = report
         self.context = context
         self._loaded = loaded
         self._is_deep = is_deep
+        self._keeps_extra = keeps_extra
         self._parameters = context.parameters(report)
         self._comparisons: dict[tuple[str, ...], Comparison] = {}
         self._transformer = context.transformer(
@@ -104,7 +108,9 @@ class ReportVerification:
         for day in days:
             self.result.days.pop(day, None)
         with self.counting_requests():
-            self._compare([part for day in days for part in self._parts(day)])
+            for first, last in runs(sorted(days)):
+                for part in clip(self.result.periods, midnight(first), midnight(last) + DAY):
+                    self._compare(windows_of(part, self._days, self.report.longest_period_days))
 
     def may_delete(self, day: DayResult) -> bool:
         """True if rows of a day that the API does not have may be deleted.
@@ -125,7 +131,7 @@ class ReportVerification:
         """
         row_ids: list[str] = []
         with self.counting_requests():
-            for part in self._parts(day.day):
+            for part in clip(self.result.periods, midnight(day.day), midnight(day.day) + DAY):
                 found, is_whole = self._read_keys(part)
                 if found and is_whole:
                     gone = day.extra_keys - found
@@ -149,9 +155,7 @@ class ReportVerification:
 
         To read a page takes no more requests than to halve its window.
         """
-        longest = self.report.longest_period_days
-        days = longest if self.report.period == BY_FILTER else self.context.settings.window_days
-        queue = windows_of(period, days, longest)
+        queue = windows_of(period, self._days, self.report.longest_period_days)
         self.result.windows += len(queue)
         while queue:
             window = queue.pop(0)
@@ -219,7 +223,7 @@ class ReportVerification:
                 found.note(row.key)
             elif expected is None:
                 found.extra += 1
-                found.extra_keys.add(row.key)
+                found.extra_keys |= {row.key} if self._keeps_extra else set()
                 found.note(row.key)
             else:
                 matched.add(row.key)
@@ -250,21 +254,21 @@ class ReportVerification:
 
     def _windows_by_rows(self, period: Window, counts: Mapping[date, DayCount]) -> Iterator[Window]:
         """Cuts a period at midnights into windows of about a page each, by the rows of the destination."""
-        days = min(self.context.settings.window_days, self.report.longest_period_days - 1)
         start, rows = period.start, 0
         for day in days_of(period):
             more = counts.get(day, NO_ROWS).rows
-            is_full = rows + more > MAX_LIMIT or midnight(day) - start >= timedelta(days=days)
+            is_full = rows + more > MAX_LIMIT or midnight(day) - start >= timedelta(days=self._days)
             if is_full and midnight(day) > start:
                 yield Window(start, midnight(day))
                 start, rows = midnight(day), 0
             rows += more
         yield Window(start, period.end)
 
-    def _parts(self, day: date) -> list[Window]:
-        """The parts of a day that are verified."""
-        whole = whole_day(day)
-        return clip(self.result.periods, whole.start, whole.end)
+    @property
+    def _days(self) -> int:
+        """Days of a window, at most."""
+        longest = self.report.longest_period_days
+        return longest if self.report.period == BY_FILTER else min(self.context.settings.window_days, longest - 1)
 
     @property
     def _needed(self) -> list[str]:

@@ -67,11 +67,6 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day)
 
 
-def whole_day(day: date) -> Window:
-    """A day as a window."""
-    return Window(midnight(day), midnight(day) + DAY)
-
-
 def runs(days: Sequence[date]) -> list[tuple[date, date]]:
     """First and last of each run of days; the days are in order."""
     found: list[tuple[date, date]] = []

@@ -11,12 +11,13 @@ from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 from ..api.client import DataApiClient
 from ..catalog import Report, resources
-from ..exceptions import CONCERNS_ALL, UNAVAILABLE, BusyError, ComagicError, ConfigurationError
+from ..exceptions import CONCERNS_ALL, UNAVAILABLE, BusyError, ComagicError, ConfigurationError, UnreachableError
 from ..extract.changed_settings import LoadedWith
 from ..extract.context import Context, list_clients, resources_for_client
 from ..extract.load_windows import TABLE as LOAD_WINDOWS
 from ..extract.resources import ACCOUNTS_KEY, SOURCE_NAME, check_account
 from ..settings import Settings
+from .bounds import DAY
 from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, limit_memory, open_client
 from .lease import hold_dataset, patience
 from .loaded_rows import LoadedRows, existing_columns
@@ -25,7 +26,7 @@ from .runner import Load
 from .shape import check_shape, stored_schema
 from .verifications import NotedVerification, verification_row
 from .verified_report import ReportVerification, why_not
-from .verified_windows import runs, whole_day
+from .verified_windows import midnight, runs
 from .verify_results import ReportResult
 
 LOADED = "SELECT DISTINCT resource FROM {load_windows} ORDER BY 1"
@@ -170,7 +171,7 @@ class Verification:
             LoadedWith(own, name).check_zone(str(zone), None)
             existing = existing_columns(self.destination, self.dataset_name, schema, report)
             rows = LoadedRows(self.destination, self.dataset_name, schema, report, zone, context.user_id, existing)
-            verification = ReportVerification(report, context, rows, self.is_deep)
+            verification = ReportVerification(report, context, rows, self.is_deep, self.deletes)
             result = verification.result
             self.results.append(result)
             self.report(f"{result.name}: comparing {'all values' if self.is_deep else 'counts'} ...")
@@ -182,10 +183,16 @@ class Verification:
             if report.name not in context.optional_resources():
                 self.failed.append(name)
         except ComagicError as error:
-            if result is not None:
-                result.error = error
-            if result is None or isinstance(error, CONCERNS_ALL) or error.is_early_stop:
+            if result is None:
+                result = ReportResult(report.name, context.user_id, self.is_deep)
+                self.results.append(result)
+            result.error = error
+            if isinstance(error, CONCERNS_ALL) or error.is_early_stop or self._is_down():
                 raise
+
+    def _is_down(self) -> bool:
+        """True if the API could not be reached for two reports: then it is not one report's problem."""
+        return sum(isinstance(result.error, UnreachableError) for result in self.results) > 1
 
     def _change(self, verification: ReportVerification) -> None:
         """Loads and deletes what is to be, and compares the days again."""
@@ -197,7 +204,7 @@ class Verification:
             for first, last in runs(days):
                 self.report(f"{result.name}: loading {first} .. {last} again ...")
                 with verification.counting_requests():
-                    self._load(verification, whole_day(first).start, whole_day(last).end)
+                    self._load(verification, midnight(first), midnight(last) + DAY)
                 result.repaired += [day for day in days if first <= day <= last]
             self._refresh(verification)
             verification.compare_again(touched)

@@ -27,7 +27,7 @@ class DayResult:
         changed: rows with other values, where values are compared.
         columns: how many rows differ in a column or list.
         keys: keys of the first rows that differ.
-        extra_keys: keys of the rows that the API does not have, where it has others of the day.
+        extra_keys: keys of the rows that the API does not have, where they are to be deleted.
         is_whole: whether the API sent all rows that it announced, or all but one.
     """
 

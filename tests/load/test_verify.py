@@ -445,3 +445,50 @@ def test_loads_go_on_after_a_verification_and_status_keeps_it(
     assert "last verified" in command("status", **environment).out
     verified(command, environment, "--deep", "--since", str(days_ago(2).date()), code=0)
     assert warehouse.query("SELECT count(*) FROM verifications") == [(2,)]
+
+
+@pytest.mark.expensive(4)
+def test_row_that_is_missing_in_one_response_only_is_not_deleted(
+    serve: Serve, command: Command, warehouse: Warehouse
+) -> None:
+    sandbox, environment = loaded(serve, command, warehouse, 10)
+    day = busiest(warehouse)
+    lost, dropped = ids(warehouse, day, 2)
+    sandbox.account.remove(dropped)
+    readings = 0
+
+    def lose_once(response: dict[str, Any]) -> dict[str, Any]:
+        nonlocal readings
+        rows = response["result"]["data"]
+        if isinstance(rows, list) and any(row.get("id") == lost for row in rows[:-1]):
+            readings += 1
+            if readings == 1:
+                response["result"]["data"] = [row for row in rows if row["id"] != lost]
+                response["result"]["metadata"]["total_items"] -= 1
+        return response
+
+    sandbox.alter_answer = lose_once
+    document = verified(command, environment, "--delete-extra", code=0)
+    assert readings > 1
+    assert document["resources"][0]["deleted"] == 1
+    assert lost in warehouse.calls()
+
+
+@pytest.mark.expensive(5)
+def test_error_of_one_client_does_not_stop_the_others(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    switches = Switches(agency=True)
+    _, environment = loaded(serve, command, warehouse, 3, switches=switches, SOURCES__COMAGIC__USER_IDS="all")
+    switches.client_errors = {10_010: "account_inactive"}
+    document = verified(command, environment, code=1)
+    assert [(one["user_id"], one["agrees"]) for one in document["resources"]] == [(10_010, False), (10_020, True)]
+
+
+@pytest.mark.expensive(5)
+def test_many_days_come_back_in_few_requests(serve: Serve, command: Command, warehouse: Warehouse) -> None:
+    sandbox, environment = loaded(serve, command, warehouse, 10)
+    delete(warehouse, [*warehouse.calls()])
+    before = sandbox.calls["get.calls_report"]
+    document = verified(command, environment, "--repair", code=0)
+    assert len(document["resources"][0]["repaired"]) > 5
+    assert differences(warehouse.calls(), expected_calls(sandbox.account, LONG_AGO)) == []
+    assert sandbox.calls["get.calls_report"] - before <= 2 * 4, "counts, ids, loads, ids; for each window"
