@@ -13,6 +13,8 @@ from ..redaction import mask, one_line, printable
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code
 from .output import err, out
 
+SHOWN_KEYS = 2
+"""Keys of a day's differing rows that are printed, so that a line fits a terminal; the JSON document has five."""
 MAX_DAYS = 50
 """Differing days of a report that are printed; the JSON document has all."""
 
@@ -94,7 +96,7 @@ def _differences(day: DayResult) -> str:
     found = [f"{count:,} {word}" for word, count in counts if count]
     if day.columns:
         found[-1] += f" values ({', '.join(name for name, _ in day.columns.most_common(5))})"
-    return ", ".join(found) + (f"; {', '.join(map(str, day.keys))}" if day.keys else "")
+    return ", ".join(found) + (f"; {', '.join(map(str, day.keys[:SHOWN_KEYS]))}" if day.keys else "")
 
 
 def _days(days: list[Any]) -> str:
