@@ -4,6 +4,7 @@
     python comagic_pipeline.py check     check credentials and permissions
     python comagic_pipeline.py           load what is new since the last run
     python comagic_pipeline.py status    show how fresh the destination is
+    python comagic_pipeline.py verify    compare what was loaded with the API
     python comagic_pipeline.py --help    show all commands
 
 Settings are in .dlt/config.toml, credentials in .dlt/secrets.toml, or both in environment variables; see

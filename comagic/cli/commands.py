@@ -1,4 +1,4 @@
-"""The command line: load, check, status, views, describe, migrate, make-key."""
+"""The command line: load, check, status, verify, views, describe, migrate, make-key."""
 
 import gc
 import io
@@ -32,6 +32,8 @@ from ..load.runner import PIPELINE, Load
 from ..load.shape import check_shape, stored_schema
 from ..load.shape import migrate as migrate_dataset
 from ..load.tasks import load_task
+from ..load.verifications import last_verifications
+from ..load.verify import Verification
 from ..load.views import create_views, write_dbt_package
 from ..redaction import mask, mask_logs
 from ..settings import ignore_bare_variables, resolve_settings
@@ -43,6 +45,7 @@ from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, print_views, summary_line, warnings
 from .progress_bar import ProgressBar
+from .verification import exit_code_of, print_verification
 
 SPANS = ("day", "hour", "minute")
 """What the API has quotas for."""
@@ -72,8 +75,8 @@ def cli() -> None:
     override both, for example SOURCES__COMAGIC__START_DATE.
 
     \b
-    Exit codes:  0  success (status: fresh enough)
-                 1  failed (check: a problem was found; status: too old)
+    Exit codes:  0  success (status: fresh enough; verify: all agrees)
+                 1  failed (check: a problem was found; status: too old; verify: something differs)
                  2  wrong usage or configuration
                 75  stopped early: --max-minutes, API quota exhausted, or SIGTERM;
                     loaded data is kept, the next run resumes;
@@ -258,8 +261,83 @@ def status(
     target = _target(destination, is_demo, is_checked=False)
     schema = stored_schema(*target)
     check_shape(schema, target[1])
-    if not print_freshness(read_freshness(*target, schema), max_age, lookback_days, wanted):
+    verified = last_verifications(*target, schema)
+    if not print_freshness(read_freshness(*target, schema), max_age, lookback_days, wanted, verified):
         sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.option(
+    "--since", metavar="DATE", help="From this day or time on, even if not loaded. Default: all that was loaded."
+)
+@click.option(
+    "--until",
+    metavar="DATE",
+    help="Up to and including this day, or up to this time. Default: the last day that was over when it was loaded.",
+)
+@click.option(
+    "--resource",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="What to verify, as for load; repeatable. Default: all reports that were loaded.",
+)
+@destination_option
+@click.option("--deep", "is_deep", is_flag=True, help="Read everything, and compare all values, not only counts.")
+@click.option("--repair", "repairs", is_flag=True, help="Load days again that differ, and compare them again.")
+@click.option(
+    "--delete-extra",
+    "deletes",
+    is_flag=True,
+    help="Delete rows that the API does not have any more, but for those of days in which it has no rows at all.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print the result as one JSON document.")
+@demo_option
+@click.pass_obj
+def verify(
+    run: RunLoad,
+    since: str | None,
+    until: str | None,
+    names: tuple[str, ...],
+    destination: str | None,
+    is_deep: bool,
+    repairs: bool,
+    deletes: bool,
+    is_json: bool,
+    is_demo: bool,
+) -> None:
+    """Compare what was loaded with the API: is everything there?
+
+    It counts, and reads only where the counts differ. Exit code 0: all agrees; 1: something
+    differs; 75: stopped early.
+    """
+    start, end = parse_bounds(since, until)
+    requested = resolve_resources("--resource", names)
+    with ExitStack() as stack:
+        account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
+        settings = resolve_settings(**account.settings)
+        client = open_client(settings, Deadline(settings.max_minutes), **account.connection)
+        target = _target(destination, is_demo, is_checked=False)
+        run, pipeline_name = (demos.load_demo, demos.PIPELINE) if is_demo else (run, PIPELINE)
+        verification = Verification(
+            settings,
+            client,
+            *target,
+            run,
+            pipeline_name,
+            destination_name=destination,
+            names=requested,
+            since=start,
+            until=end,
+            is_deep=is_deep,
+            repairs=repairs,
+            deletes=deletes,
+            report=partial(err.print, highlight=False, markup=False),
+        )
+        verification.verify()
+        print_verification(verification, is_json)
+        if code := exit_code_of(verification):
+            sys.exit(code)
 
 
 @cli.command()
@@ -357,6 +435,11 @@ def parse_period(since: str | None, until: str | None) -> tuple[datetime | None,
     """Reads --since and --until as a half-open range of local times; a day as --until is included."""
     if until and not since:
         raise click.UsageError("--until goes with --since.")
+    return parse_bounds(since, until)
+
+
+def parse_bounds(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """The same, where each can be given without the other."""
     start = parse_local_time("--since", since) if since else None
     end = parse_end("--until", until) if until else None
     if start and end and start >= end:

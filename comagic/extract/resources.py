@@ -4,7 +4,7 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
@@ -345,7 +345,16 @@ def _note_account(context: Context) -> Iterator[TDataItems]:
 
 
 def _check_account(context: Context) -> None:
+    """Checks that the dataset is this account's, by the state of dlt's current source; see `check_account`."""
+    check_account(context, dlt.current.source_state().setdefault(ACCOUNTS_KEY, {}))
+
+
+def check_account(context: Context, known_accounts: MutableMapping[str, Any]) -> None:
     """Checks that the dataset is this account's: its cursors would hide another account's history.
+
+    Args:
+        context: what is read with.
+        known_accounts: whose data the dataset has, by client of an agency; an account that is new is added.
 
     Raises:
         ConfigurationError: it has another account's data.
@@ -356,7 +365,7 @@ def _check_account(context: Context) -> None:
     client = context.settings.user_id if context.user_id is None else context.user_id
     present = {"app_id": account.app_id, "user_id": client}
     key = str(context.user_id or "")
-    known = dlt.current.source_state().setdefault(ACCOUNTS_KEY, {}).setdefault(key, present)
+    known = known_accounts.setdefault(key, present)
     if known != present:
         raise ConfigurationError(
             f"sources.comagic.credentials: they are of {_describe(present)}, and the dataset has the data of "
