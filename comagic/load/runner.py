@@ -1,5 +1,6 @@
 """The loop of load packages: a load yields one bounded dlt source after another, until its period is loaded."""
 
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ class Load:
         clients = list_clients(self.client, self.settings)
         has_workers = prepare_workers()
         if has_workers:
-            self._stack.callback(forget_workers)
+            self._stack.callback(forget_workers, multiprocessing.active_children())
         present = pendulum.now("UTC")  # or the end of the period would move while it is read ahead
         parts: list[Part] = [
             (
