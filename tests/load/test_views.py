@@ -274,3 +274,23 @@ def whole_dataset(dialect: str) -> Dataset:
     """A dataset that has every table and column."""
     settings = {"abandoned_after_seconds": 15, "attribution_days": 180, "brand_host": "comagic.ru"}
     return Dataset(dialect, known_columns(), lambda table: f"comagic.{table}", settings)
+
+
+def test_runs_have_their_outcome(serve: Serve, command: Command, place: Path) -> None:
+    sandbox = serve(recent_account(2))
+    assert command("load", *resource_options("calls", "tags"), **access_to(sandbox)).code == 0
+    assert command("views").code == 0
+    calls, tags = (Warehouse(place).query(f"SELECT count(*) FROM {table}")[0][0] for table in ("calls", "tags"))
+    sandbox.switches.total_extra = 1
+    assert command(**access_to(sandbox)).code == 0
+    sandbox.switches.total_extra = 0
+    sandbox.switches.errors = {"get.calls_report": "internal_error"}
+    assert command(**access_to(sandbox)).code == 1
+    runs = Warehouse(place).query(
+        "SELECT outcome, resources, rows_announced - rows_received, requests > 0, seconds >= 0, user_id FROM sync_runs "
+        "ORDER BY started_at"
+    )
+    assert runs[0] == ("complete", 2, 0, True, True, None)
+    assert (runs[1][0], runs[1][2] > 0) == ("rows_missing", True)
+    assert len(runs) == 2, "a run that has read nothing has no row"
+    assert Warehouse(place).query("SELECT min_by(rows_loaded, started_at) FROM sync_runs") == [(calls + tags,)]
