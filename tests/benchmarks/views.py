@@ -10,6 +10,7 @@ fourth copy, so that callers come back.
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -46,10 +47,10 @@ def main(demo: Path, copies: int, threads: int) -> None:
         connection.execute(f"SET threads = {threads}; SET TimeZone = 'UTC'; ATTACH '{demo}' AS demo (READ_ONLY)")
         connection.execute("CREATE SCHEMA comagic")
         dataset = Dataset("duckdb", dict(copy_tables(connection, copies)), "comagic.{}".format, SETTINGS)
-        last = "(SELECT max(partition_date) FROM comagic.calls)"
+        ((last,),) = connection.execute("SELECT max(partition_date) FROM comagic.calls").fetchall()
         for name, view in views().items():
             query, day = render(view, dataset), "week" if name == "funnel" else "partition_date"
-            month = f"SELECT * FROM ({query}) WHERE {day} BETWEEN {last} - 30 AND {last}"
+            month = f"SELECT * FROM ({query}) WHERE {day} BETWEEN '{last - timedelta(days=30)}' AND '{last}'"
             everything, one_month = (timed(connection, f"CREATE OR REPLACE TABLE t AS {sql}") for sql in (query, month))
             click.echo(f"{name:18} all days {everything:6.1f} s, a month {one_month:6.1f} s")
 

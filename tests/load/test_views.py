@@ -78,6 +78,7 @@ def check_all(warehouse: Warehouse, account: SyntheticAccount) -> None:
         check(rows, wanted)
 
 
+@pytest.mark.expensive(6)
 def test_views_in_duckdb_show_what_the_account_has(serve: Serve, command: Command, place: Path) -> None:
     account = eventful_account()
     load(command, account, serve)
@@ -93,7 +94,6 @@ def test_views_in_bigquery_show_what_the_account_has(
     check_all(warehouse_in_bigquery, account)
 
 
-@pytest.mark.expensive(8)
 def test_views_in_postgres_show_what_the_account_has(
     serve: Serve, command: Command, warehouse_in_postgres: PostgreSQL
 ) -> None:
@@ -276,6 +276,7 @@ def whole_dataset(dialect: str) -> Dataset:
     return Dataset(dialect, known_columns(), lambda table: f"comagic.{table}", settings)
 
 
+@pytest.mark.expensive(4)
 def test_runs_have_their_outcome(serve: Serve, command: Command, place: Path) -> None:
     sandbox = serve(recent_account(2))
     assert command("load", *resource_options("calls", "tags"), **access_to(sandbox)).code == 0
