@@ -92,6 +92,9 @@ def test_views_in_bigquery_show_what_the_account_has(
     account = eventful_account()
     load(command, account, serve, **warehouse_in_bigquery.environment)
     check_all(warehouse_in_bigquery, account)
+    table = warehouse_in_bigquery.client.get_table(f"{warehouse_in_bigquery.project}.comagic.calls_daily")
+    types = {field.name: field.field_type for field in table.schema}
+    assert (types["partition_date"], types["calls"]) == ("DATE", "INTEGER")
 
 
 def test_views_in_postgres_show_what_the_account_has(
@@ -100,6 +103,8 @@ def test_views_in_postgres_show_what_the_account_has(
     account = eventful_account()
     load(command, account, serve, **warehouse_in_postgres.environment)
     check_all(warehouse_in_postgres, account)
+    comment = "SELECT obj_description('comagic.calls_daily'::regclass)"
+    assert warehouse_in_postgres.query(comment) == [(views()["calls_daily"].description,)]
 
 
 def test_views_whose_tables_are_missing_are_left_out_with_a_reason(serve: Serve, command: Command, place: Path) -> None:
@@ -114,6 +119,8 @@ def test_views_whose_tables_are_missing_are_left_out_with_a_reason(serve: Serve,
     ((cost, calls),) = Warehouse(place).query("SELECT sum(cost), sum(calls) FROM sources_daily")
     assert cost is None
     assert calls > 0
+    comments = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'calls_daily'"
+    assert dict(Warehouse(place).query(comments)) == views()["calls_daily"].columns
 
 
 def test_command_view_names_the_new_one(command: Command) -> None:
