@@ -96,7 +96,8 @@ def cli() -> None:
 @click.option(
     "--destination",
     metavar="NAME",
-    help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
+    help="duckdb, bigquery, postgres or another SQL destination of dlt. Default: dlt's setting destination_type, else "
+    "duckdb.",
 )
 @click.option(
     "--staging",

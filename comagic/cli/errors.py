@@ -253,7 +253,7 @@ MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
     (ConfigValueCannotBeCoercedException, _wrong_type),
     (
         UnknownDestinationModule,
-        lambda error: f"There is no destination {str(error.ref)!r}; use duckdb or bigquery.",
+        lambda error: f"There is no destination {str(error.ref)!r}; use duckdb, bigquery or postgres.",
     ),
     (MissingDependencyException, lambda error: f"A package is missing. {_brief(error)}"),
     (NormalizeJobFailed, _brief),

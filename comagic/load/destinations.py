@@ -24,6 +24,7 @@ BUSY_REASONS = {"rateLimitExceeded", "jobRateLimitExceeded", "backendError", "in
 
 BIGQUERY = "dlt.destinations.bigquery"
 DUCKDB = "dlt.destinations.duckdb"
+DUCKLAKE = "dlt.destinations.ducklake"
 POSTGRES = "dlt.destinations.postgres"
 """dlt's types of destinations."""
 
@@ -42,6 +43,11 @@ DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 40, 3.5
 the rest DuckDB would fill with what it has read of the table, and a load would take more memory with each year."""
 
 
+LAKE_CONFIG = "destination.ducklake.credentials.global_config"
+LAKE_SETTING = "ducklake_default_data_inlining_row_limit"
+"""Has to be 0: with data inlining a lake reserves the name `row_id`, a column of reports without a key of their own."""
+
+
 def choose_destination(name: str | None = None, database: str = "", task: str = "") -> AnyDestination:
     """Returns the destination by name, or by dlt's own configuration (`destination_type`); DuckDB by default.
 
@@ -56,6 +62,8 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
         from .bigquery import make_bigquery  # Google's client takes its time to import
 
         return make_bigquery(REPLACE, task)
+    if DestinationReference.normalize_type(chosen) == DUCKLAKE and dlt.secrets.get(LAKE_CONFIG) is None:
+        dlt.secrets[LAKE_CONFIG] = {LAKE_SETTING: 0}
     if DestinationReference.normalize_type(chosen) != DUCKDB:
         return cast(AnyDestination, Destination.from_reference(chosen))
     options: dict[str, Any] = {

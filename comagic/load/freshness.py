@@ -13,6 +13,7 @@ from ..catalog import PARTITION_DATE, Resource, resources
 from ..extract.load_windows import TABLE
 from ..extract.schema import USER_ID
 from .destinations import AnyDestination, is_missing_file
+from .dialects import adapt_dates
 
 FRESHNESS = """
 WITH ended AS (
@@ -120,7 +121,7 @@ def read_freshness(destination: AnyDestination, dataset_name: str, schema: Schem
             counts=" UNION ALL ".join(counts or [NO_COUNT]),
         )
         try:
-            found = client.execute_sql(query) or []
+            found = client.execute_sql(adapt_dates(query, client)) or []
         except DestinationUndefinedEntity:
             return []
     return [_freshness(row) for row in found if row[0] in resources()]
@@ -132,14 +133,22 @@ def _freshness(row: Sequence[Any]) -> Freshness:
     return Freshness(
         resource,
         user_id,
-        loaded_up_to,
+        _instant(loaded_up_to),
         rows=rows or 0,
-        last_read_at=read_at,
+        last_read_at=_instant(read_at) or datetime.min.replace(tzinfo=UTC),
         is_complete=is_complete,
         missing=missing,
         rejected=rejected or 0,
         doubled=int(doubled or 0),
     )
+
+
+def _instant(value: datetime | str | None) -> datetime | None:
+    """An instant as the destination returns it; SQLite returns a text without a zone, which is UTC."""
+    if not isinstance(value, str):
+        return value
+    parsed = datetime.fromisoformat(value)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _count(client: Any, resource: Resource, columns: Collection[str]) -> str:

@@ -23,6 +23,7 @@ from ..exceptions import MergeError
 from ..extract.manifest import Manifest, current_manifests
 from .bounds import delete_with_lists, in_days_of, in_scopes, near_days
 from .destinations import BIGQUERY, AnyDestination
+from .dialects import adapt_dates
 from .lease import Lease
 
 STAGED_KEYS = """
@@ -104,7 +105,7 @@ def delete_absent(client: Any, manifests: Mapping[str, Manifest], load_id: str) 
     if statements:
         with client.sql_client.begin_transaction() if client.capabilities.supports_transactions else nullcontext():
             for statement in statements:
-                client.sql_client.execute_sql(statement)
+                client.sql_client.execute_sql(adapt_dates(statement, client.sql_client))
 
 
 def absent_rows(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> list[str]:
@@ -155,7 +156,7 @@ def check_merges(client: Any, manifests: Mapping[str, Manifest], load_id: str) -
     if not merged:
         return
     query = "UNION ALL".join(_staged_keys(client, name, manifests[name], load_id) for name in merged)
-    for table, *counts in client.sql_client.execute_sql(query):
+    for table, *counts in client.sql_client.execute_sql(adapt_dates(query, client.sql_client)):
         copies, missing, doubled = (int(value) for value in counts)
         problems = [f"{missing:,} of their keys are missing"] * bool(missing)
         problems += [f"{doubled:,} of their keys are there more than once"] * bool(doubled)

@@ -42,7 +42,7 @@ def test_wrong_setting_exits_2_and_is_named_before_any_request(
         (["--until", "2026-01-01"], "--until goes with --since."),
         (["--no-such-option"], "--no-such-option"),
         (["unload"], "unload"),
-        (["--destination", "bigtable"], "There is no destination 'bigtable'; use duckdb or bigquery."),
+        (["--destination", "bigtable"], "There is no destination 'bigtable'; use duckdb, bigquery or postgres."),
     ],
 )
 def test_wrong_option_exits_2_and_is_named_before_any_request(
