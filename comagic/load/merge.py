@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
 
-import pyarrow
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..catalog import PARTITION_DATE
@@ -78,7 +77,8 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> None:
 
 def release_memory() -> None:
     """Returns to the system what was freed: 70 to 130 MB after dlt has normalized, when the merge needs as much."""
-    pyarrow.default_memory_pool().release_unused()
+    if pyarrow := sys.modules.get("pyarrow"):  # not installed with PostgreSQL alone
+        pyarrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         with suppress(AttributeError):  # a C library other than glibc
             ctypes.CDLL(None).malloc_trim(0)

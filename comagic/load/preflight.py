@@ -1,7 +1,7 @@
 """What is checked in the destination before a request to the API is made."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from dlt import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
@@ -10,7 +10,7 @@ from ..catalog import Resource
 from ..exceptions import ConfigurationError
 from ..extract.merge_strategy import can_merge
 from ..extract.schema import USER_ID
-from .destinations import BIGQUERY, AnyDestination
+from .destinations import BIGQUERY, AnyDestination, package_of
 
 
 def check_destination(destination: AnyDestination, dataset_name: str) -> None:
@@ -39,23 +39,15 @@ def check_merging(destination: AnyDestination) -> None:
         ConfigurationError: it cannot, or its package is not installed.
     """
     name = destination.destination_name
-    if not can_merge(destination.capabilities()) or not issubclass(_client_class(destination), SqlJobClientBase):
+    is_able = can_merge(destination.capabilities())
+    with package_of(destination.destination_type):
+        is_able = is_able and issubclass(destination.client_class, SqlJobClientBase)
+    if not is_able:
         raise ConfigurationError(
             f"destination_type (--destination): {name} cannot merge rows by their key, so each load would add the same "
             "calls again. Nothing was requested. Use duckdb, bigquery, postgres, or another SQL database: "
             "docs/destinations.md."
         )
-
-
-def _client_class(destination: AnyDestination) -> type:
-    try:
-        return cast(type, destination.client_class)
-    except ImportError as error:  # ModuleNotFoundError, or dlt's own
-        kind = destination.destination_type.rpartition(".")[2]
-        raise ConfigurationError(
-            f"destination_type (--destination): {kind} needs a package that is not installed ({error}). Install it: "
-            f'pip install "dlt[{kind}]".'
-        ) from error
 
 
 def check_tables(
