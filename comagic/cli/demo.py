@@ -73,9 +73,9 @@ def print_next_steps(load: Load) -> None:
     out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
     python = Path(sys.executable)
     shown = str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else "python"
-    command = COMMAND if is_installed_command() else f"{shown} comagic_pipeline.py"
+    command = f"{shown} comagic_pipeline.py"
     key = "cp .dlt/example.secrets.toml .dlt/secrets.toml   and add your key"
-    if not Path(".dlt/example.secrets.toml").exists():
-        key = "export SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN=...   with your key"
+    if is_installed_command():
+        command, key = COMMAND, "export SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN=...   with your key"
     for number, step in enumerate((key, f"{command} check", command), 1):
         out.print(f"  {number}. {step}", highlight=False, markup=False)
