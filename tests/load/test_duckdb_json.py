@@ -43,7 +43,7 @@ def check_both_ways(
 ) -> None:
     """Loads the same account with parquet and with JSON lines, then late changes, and compares all tables."""
     account = recent_account(2)
-    sandbox = serve(account, Switches(undocumented={"hold_duration": 7, "note": "2026-01-01"}))
+    sandbox = serve(account, Switches(undocumented={"hold_duration": 7, "note": "2026-01-01T10:00:00Z"}))
     ids = list(expected_calls(account, days_ago(7)))
     places = {True: place / "parquet", False: place / "json"}
 
