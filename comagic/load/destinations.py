@@ -74,11 +74,8 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
 
 
 def _choose_duckdb(database: str) -> AnyDestination:
-    make: Any = dlt.destinations.duckdb
-    if not has_pyarrow():
-        from .duckdb_json import JsonDuckDb
+    from .duckdb_json import TypedDuckDb  # imports DuckDB
 
-        make = JsonDuckDb
     options: dict[str, Any] = {
         "supports_transactions": True,  # or a merge is several commits, and a reader in between sees half of it
         "max_parallel_load_jobs": 1,
@@ -88,7 +85,7 @@ def _choose_duckdb(database: str) -> AnyDestination:
     }
     files: list[Any] = [provider.get("destination.duckdb.credentials") for provider in (dlt.config, dlt.secrets)]
     if any(files) and not database:
-        return cast(AnyDestination, make(**options))
+        return cast(AnyDestination, TypedDuckDb(**options))
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
     file = current_folder() / (database or DATABASE)
     if "?" in str(file):
@@ -96,7 +93,7 @@ def _choose_duckdb(database: str) -> AnyDestination:
             f"destination.duckdb.credentials: DuckDB cannot write {file}: it takes what follows ? for options. Start "
             "the program in another folder, or set another file."
         )
-    return cast(AnyDestination, make(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options))
+    return cast(AnyDestination, TypedDuckDb(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""DuckDB where pyarrow is not installed: files of JSON lines instead of parquet, read with the columns' types.
+"""DuckDB loaded from JSON lines, where pyarrow is not installed, with the columns' types.
 
 dlt lets DuckDB guess the types of JSON lines, so a text that looks like a time changes, a key that comes late fails the
 load, and so does an empty file. With the types given, both formats load the same rows; tests compare them.
@@ -46,7 +46,7 @@ class TypedJsonJob(DuckDbCopyJob):
         )
 
 
-class JsonDuckDbClient(DuckDbClient):
+class TypedDuckDbClient(DuckDbClient):
     """dlt's client of DuckDB, with `TypedJsonJob`."""
 
     def create_load_job(
@@ -54,18 +54,18 @@ class JsonDuckDbClient(DuckDbClient):
     ) -> LoadJob:
         """Makes the job for a file; called by dlt."""
         job = super().create_load_job(table, file_path, load_id, restore)
-        if not isinstance(job, DuckDbCopyJob):
+        if not isinstance(job, DuckDbCopyJob) or job.job_file_info().file_format != "jsonl":
             return job
         types = {name: self.type_mapper.to_destination_type(column, table) for name, column in table["columns"].items()}
         return TypedJsonJob(file_path, types)
 
 
-class JsonDuckDb(duckdb):
-    """dlt's destination `duckdb`, loaded from JSON lines."""
+class TypedDuckDb(duckdb):
+    """dlt's destination `duckdb`, with types for JSON lines, which an interrupted load may have left in any case."""
 
     destination_type = "dlt.destinations.duckdb"
 
     @property
     def client_class(self) -> Any:
         """The client; called by dlt."""
-        return JsonDuckDbClient
+        return TypedDuckDbClient
