@@ -7,6 +7,8 @@
     python comagic_pipeline.py verify    compare what was loaded with the API
     python comagic_pipeline.py --help    show all commands
 
+Installed as a package (dlt-source-comagic), the same is the command comagic-pipeline.
+
 Settings are in .dlt/config.toml, credentials in .dlt/secrets.toml, or both in environment variables; see
 docs/settings.md. `main` and `main_http` are the entry points of a Cloud Function; see deploy/README.md.
 """
@@ -45,5 +47,10 @@ def main_http(request: Any) -> tuple[dict[str, str], int]:
     return serve_request(request, load_comagic)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the command line."""
     run_command_line(load_comagic)
+
+
+if __name__ == "__main__":
+    run()

@@ -15,9 +15,9 @@ from secrets import token_hex
 from typing import Any
 
 import click
-from click_default_group import DefaultGroup
 from dlt.common.exceptions import SignalReceivedException
 
+from .. import __version__
 from ..api.deadline import Deadline
 from ..api.rate_limit import Usage
 from ..catalog import reports, resources
@@ -41,10 +41,13 @@ from ..values import parse_end, parse_local_time, parse_minutes, resolve_resourc
 from . import demo as demos
 from .check import check_access
 from .cloud_log import outcome_in_job
+from .defaults import apply_defaults
 from .errors import EXIT_EARLY, EXIT_FAILED, exit_code, explain
 from .notifications import configured_notifier, notify_outcome
 from .output import err, out, print_freshness, print_summary, print_views, summary_line, warnings
+from .program import as_started, version_text
 from .progress_bar import ProgressBar
+from .renamed import RenamingGroup
 from .verification import exit_code_of, print_verification
 
 SPANS = ("day", "hour", "minute")
@@ -63,11 +66,12 @@ demo_option = click.option("--demo", "is_demo", is_flag=True, help=f"Use the dem
 
 
 @click.group(
-    cls=DefaultGroup,
+    cls=RenamingGroup,
     default="load",
     default_if_no_args=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(__version__, message=version_text(), help="Show the version and exit.")
 def cli() -> None:
     """Load call tracking data from CoMagic, UIS, CallGear or Novofon into your warehouse.
 
@@ -103,7 +107,8 @@ def cli() -> None:
 @click.option(
     "--destination",
     metavar="NAME",
-    help="duckdb, bigquery or another dlt destination. Default: dlt's setting destination_type, else duckdb.",
+    help="duckdb, bigquery, postgres or another SQL destination of dlt. Default: dlt's setting destination_type, else "
+    "duckdb.",
 )
 @click.option(
     "--staging",
@@ -362,17 +367,6 @@ def views(destination: str | None, dbt_folder: Path | None, is_demo: bool) -> No
         sys.exit(EXIT_FAILED)
 
 
-@click.command(hidden=True)
-@destination_option
-@demo_option
-def view(destination: str | None, is_demo: bool) -> None:  # noqa: ARG001
-    """Replaced by views."""
-    raise click.UsageError("view is now called views: comagic_pipeline.py views creates calls_flat and the others.")
-
-
-cli.add_command(view)
-
-
 @cli.command()
 @destination_option
 @demo_option
@@ -468,6 +462,7 @@ def _target(name: str | None, is_demo: bool, is_checked: bool = True) -> tuple[A
 def prepare_process() -> None:
     """Sets what holds for the whole process, before any setting is read."""
     ignore_bare_variables()
+    apply_defaults()
     os.umask(0o077)  # new files hold personal data; existing ones keep their mode
     mask_logs()
     if not gc.get_freeze_count():  # once: what a function's earlier run has left may be garbage
@@ -525,5 +520,5 @@ def _exit_with(error: BaseException) -> None:
     code = exit_code(error)
     title, style = ("Stopped early:", "yellow") if code == EXIT_EARLY else ("Error:", "red")
     err.print(title, style=style, end=" ")
-    err.print(message, markup=False, highlight=False)
+    err.print(as_started(message), markup=False, highlight=False)
     sys.exit(code)

@@ -125,7 +125,7 @@ def test_views_whose_tables_are_missing_are_left_out_with_a_reason(serve: Serve,
 
 def test_command_view_names_the_new_one(command: Command) -> None:
     result = command("view", "--destination", "duckdb")
-    assert (result.code, "view is now called views" in result.err) == (2, True), result.err
+    assert (result.code, "The command view is called views now." in result.err) == (2, True), result.err
     assert " view " not in command("--help").out
 
 
