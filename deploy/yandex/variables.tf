@@ -80,7 +80,7 @@ variable "password_version" {
 variable "preset" {
   description = "Class of the new cluster's host."
   type        = string
-  default     = "s2.micro"
+  default     = "c3-c2-m4"
 }
 
 variable "disk_gigabytes" {

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from comagic.cli.cloud_function import BadRequestError
-from comagic.cli.yandex_function import UNKNOWN_MINUTES, load_minutes, request_text, serve_yandex_event
+from comagic.cli.yandex_function import UNKNOWN_MINUTES, LoadFailedError, load_minutes, request_text, serve_yandex_event
 from comagic.sandbox import SandboxServer
+from comagic_pipeline import handler
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.processes import ROOT, Outcome, Serve
 from tests.support.warehouses import PostgreSQL
@@ -103,21 +104,25 @@ def test_timer_event_loads_into_postgres_and_hourly_payload_reads_a_day(
 
 
 def test_transient_error_fails_the_event_and_a_lasting_one_does_not(
-    serve: Serve, warehouse_in_postgres: PostgreSQL, tmp_path: Path
+    serve: Serve, warehouse_in_postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = serve(recent_account(1))
     sandbox.switches.errors = {"get.calls_report": "internal_error", "get.tags": "access_token_blocked"}
+    for name, value in lockbox(sandbox, warehouse_in_postgres).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LoadFailedError, match="internal_error"):
+        handler(timer(), None)
+    response = handler(http({}), None)
+    assert (response["statusCode"], json.loads(response["body"])["outcome"]) == (500, "failed")
     tags = {"resources": ["tags"]}
-    environment = lockbox(sandbox, warehouse_in_postgres)
-    results, _ = call(tmp_path, environment, timer(), http({}), timer(tags), http(tags), tags)
-    failed, answer, rejected, http_rejected, raw_rejected = results
-    assert failed.startswith("LoadFailedError "), failed
-    assert "internal_error" in failed
-    assert (answer["statusCode"], json.loads(answer["body"])["outcome"]) == (500, "failed")
-    assert rejected == raw_rejected
+    rejected = handler(timer(tags), None)
     assert rejected["outcome"] == "rejected"
     assert "access_token_blocked" in rejected["message"]
-    assert (http_rejected["statusCode"], json.loads(http_rejected["body"])) == (400, rejected)
+    response = handler(http(tags), None)
+    assert (response["statusCode"], json.loads(response["body"])) == (400, rejected)
+    sandbox.switches.errors = {}
+    assert handler(tags, None) == {"outcome": "loaded", "message": ""}
+    assert warehouse_in_postgres.query("SELECT count(*) > 0 FROM tags") == [(True,)]
 
 
 def test_duckdb_is_rejected_as_destination_before_a_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

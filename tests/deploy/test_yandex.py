@@ -5,6 +5,9 @@ It was never applied at Yandex.
 
 import json
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from comagic.api.brands import BRANDS
 from comagic.catalog import resources
 from comagic.cli.cloud_function import HISTORY_COMMAND, parse_request
 from comagic.settings import KNOWN, KNOWN_CREDENTIALS, NotificationSettings, declared_settings
+from tests.support.pages import code_blocks, read_page
+from tests.support.processes import ROOT
 from tests.support.terraform import PROGRAM, YANDEX_FOLDER, YANDEX_SCHEMAS, Terraform, read_schemas, terraform
 from tests.support.yandex_schemas import used_types
 
@@ -61,6 +66,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"name": "Comagic"}, "The name has 3 to 32"),
     "image": ({"image": "cr.yandex/x"}, "set history = true"),
 }
+
+
+PAGES = ["deploy/yandex/README.md", "deploy/yandex/README.ru.md"]
+PAGE = read_page(PAGES[0])
+YC = json.loads((ROOT / "tests" / "data" / "yc_flags.json").read_text("utf-8"))
+"""Flags of yc's commands, copied from Yandex's documentation, with the address of each page."""
 
 
 def files() -> str:
@@ -213,9 +224,60 @@ def test_variables_are_described_used_and_have_real_defaults() -> None:
     assert {name.strip('"') for name in values["resources"]} <= {*resources(), "all"}
 
 
+def test_zip_has_the_code_and_packages_without_their_tests_and_is_always_the_same(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    for name in ("dlt/__init__.py", "dlt/typed.pyi", "pyarrow/include/x.h", "pandas/tests/x.py", "psycopg2/x.so"):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text("x", "utf-8")
+    files = [tmp_path / "one.zip", tmp_path / "two.zip"]
+    for file in files:
+        words = [sys.executable, str(YANDEX_FOLDER / "build"), "--packages", str(packages), "--output", str(file)]
+        subprocess.run(words, check=True, capture_output=True)
+        (packages / "dlt" / "__init__.py").touch()
+    assert files[0].read_bytes() == files[1].read_bytes()
+    names = set(zipfile.ZipFile(files[0]).namelist())
+    own = {name for name in names if not name.startswith("comagic/")}
+    assert own == {"comagic_pipeline.py", ".dlt/config.toml", "dlt/__init__.py", "psycopg2/x.so"}
+    code = {file.relative_to(ROOT).as_posix() for file in (ROOT / "comagic").rglob("*") if file.is_file()}
+    assert names - own == {name for name in code if "__pycache__" not in name}
+
+
 def test_schemas_are_those_of_what_is_used_and_of_the_version_that_is_required() -> None:
     schemas = read_schemas(YANDEX_SCHEMAS)["yandex"]
     assert {*schemas["resources"], *(f"data.{kind}" for kind in schemas["data"])} == used_types()
     versions = (YANDEX_FOLDER / "versions.tf").read_text("utf-8")
     assert f'">= {schemas["version"].removesuffix(".0")}, < 1.0"' in versions
     assert f'source  = "{schemas["source"]}"' in versions
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_have_the_same_commands_and_name_what_exists(page: str) -> None:
+    text = read_page(page)
+    for language in ("sh", "sql", "text"):
+        assert code_blocks(text, language) == code_blocks(PAGE, language)
+    assert set(re.findall(r"output (?:-raw|-json) (\w+)", text)) <= declared("output")
+    table = [line.split("|")[1] for line in text.splitlines() if re.match(r"^\| `[a-z_]+`", line)]
+    by_command = {"database_password", "password_version"}
+    assert set(re.findall(r"`(\w+)`", "".join(table))) == declared("variable") - by_command
+    for name in re.findall(r"-var (\w+)=", text):
+        assert name in declared("variable"), name
+    (request,) = re.findall(r"--data '(\{.*?\})'", text)
+    assert parse_request(request)[:2] == ["--since", "2026-01-01"]
+    for key in local_keys():
+        assert f'"key": "{key}"' in text or f"`{key}`" in text, key
+
+
+def local_keys() -> list[str]:
+    """Keys of the secret that Terraform refers to."""
+    return re.findall(r"^ +(\w+) += \"(?:SOURCES|DESTINATION)__", (YANDEX_FOLDER / "main.tf").read_text("utf-8"), re.M)
+
+
+def test_commands_of_yc_and_their_flags_are_in_its_documentation() -> None:
+    shell = "\n".join(code_blocks(PAGE, "sh")).replace("\\\n", " ")
+    shell += "\n".join(re.findall(r"^\| `(yc .*?)` \|", PAGE, re.MULTILINE))
+    commands = re.findall(r"\byc ((?:[^\n|;&)\"']|\"[^\"]*\"|'[^']*')*)", shell)
+    assert len(commands) > 10
+    for command in commands:
+        known = max((name for name in YC if f"yc {command}".startswith(name)), key=len, default=None)
+        assert known, command
+        assert set(re.findall(r"(?<=\s)--[\w-]+", command)) <= set(YC[known]["flags"]), command

@@ -17,7 +17,10 @@ from typing import Any
 
 from .terraform import YANDEX_FOLDER, YANDEX_SCHEMAS
 
-SETS = {"yandex_vpc_security_group.ingress", "yandex_vpc_security_group.egress", "yandex_function_scaling_policy.policy"}
+SETS = {
+    *("yandex_vpc_security_group.ingress", "yandex_vpc_security_group.egress"),
+    "yandex_function_scaling_policy.policy",
+}
 COMPUTED = {"id", "yandex_compute_instance.network_interface.ip_address"}
 TYPES: dict[str, Any] = {
     "String": "string",
@@ -26,7 +29,8 @@ TYPES: dict[str, Any] = {
     **{f"{group} Of String": [group.lower(), "string"] for group in ("List", "Set", "Map")},
 }
 ENTRY = re.compile(
-    r"^(?P<indent> *)- `(?P<name>\w+)` (?:(?P<mode>\(\*{1,2}[\w-]+\*{1,2}\)) ?)?(?:\((?P<type>[A-Z][\w ]+)\)|(?P<block>\[Block\])|)\."
+    r"^(?P<indent> *)- `(?P<name>\w+)` (?:(?P<mode>\(\*{1,2}[\w-]+\*{1,2}\)) ?)?"
+    r"(?:\((?P<type>[A-Z][\w ]+)\)|(?P<block>\[Block\])|)\."
 )
 
 
