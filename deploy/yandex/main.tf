@@ -29,6 +29,7 @@ locals {
       SOURCES__COMAGIC__RESOURCES  = jsonencode(var.resources)
     },
     var.static_address ? { HTTPS_PROXY = local.proxy } : {},
+    var.static_address && var.webhook_host != "" ? { NO_PROXY = var.webhook_host } : {}, # the proxy is for the API alone
   )
   # Yandex's functions have this file; the container's image gets it in deploy/yandex/Dockerfile.
   yandex_ca = "/usr/local/share/ca-certificates/yandex-internal-ca.crt"
@@ -38,7 +39,7 @@ locals {
       access_token      = "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"
       database_password = "DESTINATION__POSTGRES__CREDENTIALS__PASSWORD"
     },
-    var.webhook ? { webhook_url = "NOTIFICATIONS__WEBHOOK_URL" } : {},
+    var.webhook_host != "" ? { webhook_url = "NOTIFICATIONS__WEBHOOK_URL" } : {},
   )
   version_id = data.yandex_lockbox_secret.loader.current_version[0].id
 }

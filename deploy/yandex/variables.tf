@@ -116,10 +116,10 @@ variable "static_address" {
   default     = false
 }
 
-variable "webhook" {
-  description = "Whether the secret has a key webhook_url, to which failures are reported."
-  type        = bool
-  default     = false
+variable "webhook_host" {
+  description = "Host of the secret's key webhook_url, to which failures are reported, for example hooks.slack.com; empty if it has no such key."
+  type        = string
+  default     = ""
 }
 
 variable "history" {

@@ -14,6 +14,7 @@ from typing import Any
 
 import hcl2
 import pytest
+import yaml
 
 from comagic.api.brands import BRANDS
 from comagic.catalog import resources
@@ -32,7 +33,7 @@ EVERYTHING = {
     **BASE,
     "hourly_schedule": "47 3-20 ? * * *",
     "static_address": True,
-    "webhook": True,
+    "webhook_host": "hooks.slack.com",
     "history": True,
     "image": "cr.yandex/crp/comagic:1",
 }
@@ -132,13 +133,18 @@ def test_everything_is_applied_and_no_secret_is_in_the_state(yandex: Terraform) 
         check_environment({**environment, **{one["environment_variable"]: "x" * 128 for one in secrets}})
         assert {one["version_id"] for one in secrets} == {"yandex_lockbox_secret:current_version.id"}
         proxy = "http://yandex_compute_instance:network_interface.ip_address:8888"
-        assert environment["HTTPS_PROXY"] == proxy
+        assert (environment["HTTPS_PROXY"], environment["NO_PROXY"]) == (proxy, "hooks.slack.com")
     assert function["environment"][HISTORY_COMMAND].endswith(container["url"])
     timers = {one["name"]: one["timer"][0] for one in by_type(state, "yandex_function_trigger")}
     requests = {name: parse_request(timer["payload"]) for name, timer in timers.items()}
     assert requests == {"comagic-nightly": [], "comagic-hourly": ["--lookback-days", "1"]}
     (machine,) = by_type(state, "yandex_compute_instance")
-    assert "^dataapi\\.comagic\\.ru$" in machine["metadata"]["user-data"]
+    written = yaml.safe_load(machine["metadata"]["user-data"])["write_files"]
+    configured = {file["path"]: file["content"] for file in written}
+    assert configured["/etc/tinyproxy/filter"] == "^dataapi\\.comagic\\.ru$\n"
+    assert {"FilterDefaultDeny Yes", "ConnectPort 443", "Allow 198.19.0.0/16"} <= set(
+        configured["/etc/tinyproxy/tinyproxy.conf"].splitlines()
+    )
     assert state["output.address"] == "yandex_vpc_address:external_ipv4_address.address"
 
 
