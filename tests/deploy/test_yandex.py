@@ -241,7 +241,9 @@ def test_zip_has_the_code_and_packages_without_their_tests_and_is_always_the_sam
         subprocess.run(words, check=True, capture_output=True)
         (packages / "dlt" / "__init__.py").touch()
     assert files[0].read_bytes() == files[1].read_bytes()
-    names = set(zipfile.ZipFile(files[0]).namelist())
+    entries = zipfile.ZipFile(files[0]).infolist()
+    assert {entry.date_time[0] for entry in entries} == {1980}, "the time of the build"
+    names = {entry.filename for entry in entries}
     own = {name for name in names if not name.startswith("comagic/")}
     assert own == {"comagic_pipeline.py", ".dlt/config.toml", "dlt/__init__.py", "psycopg2/x.so"}
     code = {file.relative_to(ROOT).as_posix() for file in (ROOT / "comagic").rglob("*") if file.is_file()}
