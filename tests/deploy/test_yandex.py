@@ -281,7 +281,8 @@ def local_keys() -> list[str]:
 
 
 def test_commands_of_yc_and_their_flags_are_in_its_documentation() -> None:
-    shell = "\n".join(code_blocks(PAGE, "sh")).replace("\\\n", " ")
+    blocks = [*code_blocks(PAGE, "sh"), *code_blocks(read_page("deploy/compose/README.md"), "sh")]
+    shell = "\n".join(blocks).replace("\\\n", " ")
     shell += "\n".join(re.findall(r"^\| `(yc .*?)` \|", PAGE, re.MULTILINE))
     commands = re.findall(r"\byc ((?:[^\n|;&)\"']|\"[^\"]*\"|'[^']*')*)", shell)
     assert len(commands) > 10
