@@ -50,9 +50,6 @@ resource "yandex_mdb_postgresql_user" "loader" {
   name                = "comagic"
   password_wo         = var.database_password
   password_wo_version = var.password_version
-  settings = {
-    pool_mode = "session"
-  }
 }
 
 # Its owner may create the schemas comagic and comagic_staging.
