@@ -27,7 +27,7 @@ from ..exceptions import BusyError, ConfigurationError
 from ..load.runner import Load
 from ..redaction import printable
 from ..settings import SOURCE_SECTION
-from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, log, log_outcome, outcome_of
+from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, entry, log, log_outcome, outcome_of
 from .commands import RunLoad, cli, prepare_process
 from .errors import explain
 from .output import err, out
@@ -74,7 +74,7 @@ def serve_event(event: Any, run: RunLoad) -> None:
     Raises:
         Exception: a transient error, so that Pub/Sub sends the message again.
     """
-    _serve(lambda: parse_event(event), EVENT_MINUTES, run)
+    serve(lambda: parse_event(event), EVENT_MINUTES, run)
 
 
 def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
@@ -89,14 +89,19 @@ def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
         request or configuration, 500 for an error.
     """
     try:
-        outcome, message = _serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
+        outcome, message = serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
     except Exception as error:
         return {"outcome": FAILED, "message": explain(error) or type(error).__name__}, 500
     return {"outcome": outcome, "message": message}, 400 if outcome == REJECTED else 200
 
 
-def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
+def serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
     """Runs a load and logs its outcome.
+
+    Args:
+        parse: gives the command line's arguments, or raises `BadRequestError`.
+        max_minutes: time limit of the load, unless one is configured.
+        run: gives each source of a load to a pipeline.
 
     Returns:
         `loaded`, `stopped early`, or `rejected` for what would fail again; and the message that says why.
@@ -203,7 +208,8 @@ def prepare() -> None:
         Container()[PluggableRunContext].reload()
     if dlt.config.get("destination_type") in (None, "duckdb"):
         raise ConfigurationError(
-            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be lost with it; set bigquery."
+            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be lost with it; set bigquery "
+            "or postgres."
         )
 
 
@@ -272,4 +278,4 @@ class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not gene
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
-        return json.dumps({"severity": record.levelname, "message": record.getMessage(), "logger": record.name})
+        return entry(record.levelname, record.getMessage(), logger=record.name)

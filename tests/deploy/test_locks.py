@@ -59,5 +59,6 @@ def test_workflow_and_image_install_by_hash_and_before_they_sign_in() -> None:
     assert "--require-hashes" in steps[install]
     assert all(nth > install for nth, step in enumerate(steps) if "google-github-actions/auth" in step)
     image = (ROOT / "Dockerfile").read_text("utf-8")
-    assert "COPY deploy/locks/bigquery.txt" in image
+    assert "ARG LOCK=bigquery\n" in image
+    assert "COPY deploy/locks/${LOCK}.txt" in image
     assert "--require-hashes" in image
