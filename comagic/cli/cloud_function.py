@@ -28,9 +28,11 @@ from ..load.runner import Load
 from ..redaction import printable
 from ..settings import SOURCE_SECTION
 from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, entry, log, log_outcome, outcome_of
-from .commands import RunLoad, cli, prepare_process
+from .commands import cli
 from .errors import explain
+from .options import RunLoad
 from .output import err, out
+from .process import prepare_process
 
 EVENT_MINUTES = 8.0
 """Time limit of a run that an event started, unless one is configured: functions are killed after 9 minutes."""

@@ -15,8 +15,8 @@ from typing import Any
 from ..redaction import mask, printable
 from .cloud_function import BadRequestError, parse_request, serve
 from .cloud_log import FAILED, REJECTED
-from .commands import RunLoad
 from .errors import explain
+from .options import RunLoad
 
 SPARE_MINUTES = 1.0
 """Time between the load's limit and the function's: a merge that has begun is finished."""
