@@ -243,10 +243,9 @@ def _exclusive() -> Iterator[None]:
 def _json_logs() -> Iterator[None]:
     """Turns what is printed, and Python's logs, into lines of JSON while its `with` block lasts.
 
-    The summary at a load's end is one entry, its progress an entry per line. See Google's Structured logging.
+    The summary at a load's end is one entry, its progress an entry per line. See Google's and Yandex's Structured logs.
     """
     summary = io.StringIO()
-    before = out.file, err.file
     out.file, err.file = summary, _LogLines()
     handler = _JsonHandler(sys.stdout)
     logger = logging.getLogger("dlt")
@@ -254,7 +253,7 @@ def _json_logs() -> Iterator[None]:
     try:
         yield
     finally:
-        out.file, err.file = before
+        out.file = err.file = None  # type: ignore[assignment]  # rich's default: sys.stdout and sys.stderr of the moment
         logger.handlers = handlers
         if summary.getvalue().strip():
             log("INFO", summary.getvalue().strip())

@@ -1,4 +1,4 @@
-"""What a function at Yandex Cloud needs beside the command line: requests in its events, its time limit, its answers.
+"""What a function at Yandex Cloud needs beside the command line: requests in its events, its time limit, its responses.
 
 A timer sends a message whose payload is the request. Over HTTP, the request is the body; `yc serverless function
 invoke` sends it alone. A trigger repeats an event as often as it is set to if the function fails: so a transient error
@@ -9,12 +9,13 @@ and logs.
 import base64
 import binascii
 import json
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from ..redaction import mask, printable
 from .cloud_function import BadRequestError, parse_request, serve
-from .cloud_log import FAILED, REJECTED
+from .cloud_log import FAILED, REJECTED, log
 from .errors import explain
 from .options import RunLoad
 
@@ -49,7 +50,10 @@ def serve_yandex_event(event: Any, context: Any, run: RunLoad) -> dict[str, Any]
     try:
         outcome, message = serve(lambda: parse_request(request_text(event)), load_minutes(context), run)
     except Exception as error:
-        message = explain(error) or mask(f"{type(error).__name__}: {error}")
+        message = explain(error)
+        if not message:  # a bug: what is raised has no traceback, since the platform would log it with secrets
+            log("ERROR", mask("".join(traceback.format_exception(error))))
+            message = mask(f"{type(error).__name__}: {error}")
         if not is_http:
             raise LoadFailedError(message) from None
         outcome = FAILED

@@ -13,7 +13,9 @@ import pytest
 
 from comagic.cli.cloud_function import BadRequestError
 from comagic.cli.yandex_function import UNKNOWN_MINUTES, LoadFailedError, load_minutes, request_text, serve_yandex_event
+from comagic.load.runner import Load
 from comagic.sandbox import SandboxServer
+from comagic.sandbox.switches import KEY
 from comagic_pipeline import handler
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.processes import ROOT, Outcome, Serve
@@ -123,6 +125,23 @@ def test_transient_error_fails_the_event_and_a_lasting_one_does_not(
     sandbox.switches.errors = {}
     assert handler(tags, None) == {"outcome": "loaded", "message": ""}
     assert warehouse_in_postgres.query("SELECT count(*) > 0 FROM tags") == [(True,)]
+
+
+def test_traceback_of_a_bug_is_logged_without_secrets(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Load) -> None:
+        raise ZeroDivisionError(f"divided by {KEY}")
+
+    for name, value in access_to(serve(), DESTINATION_TYPE="dummy").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LoadFailedError, match=r"^ZeroDivisionError: divided by \*\*\*$") as raised:
+        serve_yandex_event(timer(), None, fail)
+    assert raised.value.__suppress_context__
+    printed = capsys.readouterr().out
+    assert KEY not in printed
+    (logged,) = [line for line in printed.splitlines() if "Traceback" in line]
+    assert "in fail" in json.loads(logged)["message"]
 
 
 def test_duckdb_is_rejected_as_destination_before_a_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

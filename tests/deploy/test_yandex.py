@@ -19,6 +19,7 @@ import yaml
 from comagic.api.brands import BRANDS
 from comagic.catalog import resources
 from comagic.cli.cloud_function import HISTORY_COMMAND, parse_request
+from comagic.cli.commands import cli
 from comagic.settings import KNOWN, KNOWN_CREDENTIALS, NotificationSettings, declared_settings
 from tests.support.pages import code_blocks, read_page
 from tests.support.processes import ROOT
@@ -126,6 +127,9 @@ def test_everything_is_applied_and_no_secret_is_in_the_state(yandex: Terraform) 
     (container,) = by_type(state, "yandex_serverless_container")
     assert function["entrypoint"] == "comagic_pipeline.handler"
     assert container["runtime"] == [{"type": "task"}]
+    command, *words = container["image"][0]["args"]
+    with cli.commands[command].make_context(command, words) as context:
+        assert context.params["max_minutes"] * 60 < int(container["execution_timeout"].removesuffix("s"))
     for environment, secrets in (
         (function["environment"], function["secrets"]),
         (container["image"][0]["environment"], container["secrets"]),
