@@ -25,6 +25,7 @@ from .values import (
     Check,
     did_you_mean,
     optional,
+    parse_language,
     parse_local_time,
     parse_minutes,
     parse_names,
@@ -212,6 +213,14 @@ class Settings(_Checked):
     attribution_days: int = _setting(
         180, "In the view `attribution`: days before a call in which a site visit counts", whole_number(1, 3650)
     )
+    report: str | None = _setting(
+        None,
+        "Where each nightly load writes the report: a file, or an address such as `gs://bucket/report.html`; see "
+        "[Dashboards](dashboards.md#the-report)",
+    )
+    language: Any = _setting(
+        "en", "Language of the report and the digest, `en` or `ru`; `--language` overrides it", parse_language
+    )
     trusted_hosts: Any = _setting(
         (), "Hosts other than the brands' that may get the credentials: a proxy of your own, for example", parse_names
     )
@@ -254,11 +263,15 @@ class NotificationSettings(_Checked):
     webhook_body: TSecretValue = _setting(
         TEXT_ONLY,
         "JSON to POST: a table, or the text of an object; `{text}`, `{outcome}` (failed, stopped early, succeeded with "
-        "warnings, succeeded) and "
+        "warnings, succeeded, digest) and "
         "`{pipeline}` are replaced. In secrets.toml, since some receivers want a key in it",
         parse_webhook_body,
     )
     on_success: bool = _setting(False, "Notify about runs that did not fail, too")
+    digest: bool = _setting(
+        False,
+        "After a nightly load, send yesterday's calls, missed and not recovered ones, compared with the same weekday",
+    )
 
 
 def resolve_settings(**explicit: Any) -> Settings:

@@ -1,6 +1,7 @@
 """Parses and checks the values of settings and options; an error names the one that is wrong."""
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,8 @@ from .exceptions import ConfigurationError
 from .redaction import printable
 
 DAY_FORM = "%Y-%m-%d"
+LANGUAGES = ("en", "ru")
+"""Languages of the report."""
 ALL_CLIENTS = "all"
 """The value of `user_ids` that means each client of the agency."""
 TEXT_ONLY = '{"text": "{text}"}'
@@ -67,6 +70,18 @@ def parse_end(name: str, value: Any) -> datetime:
     """
     parsed, is_day = _parse_day_or_time(name, value)
     return parsed + timedelta(days=1) if is_day else parsed
+
+
+def parse_day(name: str, value: Any) -> date:
+    """Reads a day.
+
+    Raises:
+        ConfigurationError: it is not one.
+    """
+    parsed, is_day = _parse_day_or_time(name, value)
+    if not is_day:
+        raise ConfigurationError(f"{name}: {str(value)!r} is not a day; write YYYY-MM-DD.")
+    return parsed.date()
 
 
 def _parse_day_or_time(name: str, value: Any) -> tuple[datetime, bool]:
@@ -155,6 +170,21 @@ def whole_number(least: int, most: int) -> Check:
         return value
 
     return check
+
+
+def parse_language(name: str, value: Any) -> str:
+    """Reads `en` or `ru`.
+
+    In your own code dlt also takes the setting from the variable LANGUAGE, which belongs to gettext: no mistake.
+
+    Raises:
+        ConfigurationError: it is another language.
+    """
+    if value in LANGUAGES:
+        return str(value)
+    if value == os.environ.get("LANGUAGE"):
+        return LANGUAGES[0]
+    raise ConfigurationError(f"{name}: {value!r} is not {' or '.join(LANGUAGES)}.")
 
 
 def optional(check: Check) -> Check:

@@ -1,4 +1,4 @@
-"""The command line: load, check, status, verify, views, describe, migrate, make-key."""
+"""The command line: load, check, status, verify, views, report, describe, migrate, make-key."""
 
 import sys
 from functools import partial
@@ -14,14 +14,16 @@ from ..load.descriptions import update_descriptions
 from ..load.shape import migrate as migrate_dataset
 from ..load.views import create_views, write_dbt_package
 from ..settings import resolve_settings
+from ..values import parse_day
 from .check import check_access
 from .errors import EXIT_FAILED
 from .load_command import load
 from .options import RunLoad, demo_option, destination_option, read_target
-from .output import out, print_views
+from .output import out, print_report, print_views
 from .process import run_program
 from .program import version_text
 from .renamed import RenamingGroup
+from .report import LANGUAGES, REPORT, write_report
 from .status_command import status
 from .verify_command import verify
 
@@ -77,6 +79,42 @@ def views(destination: str | None, dbt_folder: Path | None, is_demo: bool) -> No
     done = write_dbt_package(*target, settings, dbt_folder) if dbt_folder else create_views(*target, settings)
     if not print_views(done):
         sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.option("--since", metavar="DATE", help="First day. Default: 30 days with the last one.")
+@click.option("--until", metavar="DATE", help="Last day. Default: the last whole day that is loaded.")
+@destination_option
+@click.option(
+    "--output",
+    metavar="FILE",
+    default=REPORT,
+    help=f"Where to write it: a file, or an address such as gs://bucket/report.html. Default: {REPORT}.",
+)
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), help="Language of the report. Default: the setting language, else en."
+)
+@click.option("--with-names", "are_names_shown", is_flag=True, help="Show telephone numbers and persons' names, too.")
+@demo_option
+def report(
+    since: str | None,
+    until: str | None,
+    destination: str | None,
+    output: str,
+    language: str | None,
+    are_names_shown: bool,
+    is_demo: bool,
+) -> None:
+    """Write a report of calls as one HTML file: it opens anywhere, and makes no request.
+
+    Missed calls and what became of them, campaigns, costs, employees, tags, and whether the data can be trusted. DATE
+    is YYYY-MM-DD, in the account's time zone. It needs permission to read the dataset, nothing else, and no views.
+    """
+    first = parse_day("--since", since) if since else None
+    last = parse_day("--until", until) if until else None
+    target, settings = read_target(destination, is_demo), resolve_settings()
+    figures = write_report(*target, settings, output, first, last, language, are_names_shown)
+    print_report(figures, output)
 
 
 @cli.command()

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from ..load.destinations import DATASET, AnyDestination, choose_destination, cho
 from ..load.runner import Load
 from .output import err, out, print_calls_by_campaign
 from .program import COMMAND, is_installed_command
+from .report import write_report
 
 DATABASE = "comagic_demo.duckdb"
 PIPELINE = "comagic_demo"
+REPORT = "comagic_demo.html"
 DAYS = 120
+RESOURCES = ("calls", "campaign_daily_stat")
+"""What the demo loads: calls, and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,18 @@ class DemoAccount:
 def serve_demo_account() -> Iterator[DemoAccount]:
     """Serves a synthetic account on a free port of this machine while its `with` block lasts."""
     from ..sandbox import SandboxServer, SyntheticAccount
+    from ..sandbox.callbacks import add_callbacks
     from ..sandbox.switches import KEY
 
     first_day = pendulum.today().date() - pendulum.duration(days=DAYS)
-    with SandboxServer(SyntheticAccount(first_day=first_day)) as sandbox:
+    account = SyntheticAccount(first_day=first_day)
+    now = pendulum.now(account.timezone).naive()
+    add_callbacks(account, datetime(first_day.year, first_day.month, first_day.day), now)
+    with SandboxServer(account) as sandbox:
         err.print(f"A synthetic account is served at {sandbox.base_url}", highlight=False)
         yield DemoAccount(
             {"credentials": KeyCredentials(access_token=KEY), "base_url": sandbox.base_url},
-            {"start_date": first_day.isoformat(), "views": True},
+            {"start_date": first_day.isoformat(), "views": True, "resources": list(RESOURCES)},
         )
 
 
@@ -70,6 +79,7 @@ def print_next_steps(load: Load) -> None:
     """Prints a table of the demo's calls, and how to load an account of one's own."""
     if load.views and "sources_daily" in load.views.created:
         print_calls_by_campaign(choose_demo_destination(load.destination), DATASET)
+    _write_report(load)
     out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
     python = Path(sys.executable)
     shown = str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else "python"
@@ -79,3 +89,11 @@ def print_next_steps(load: Load) -> None:
         command, key = COMMAND, "export SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN=...   with your key"
     for number, step in enumerate((key, f"{command} check", command), 1):
         out.print(f"  {number}. {step}", highlight=False, markup=False)
+
+
+def _write_report(load: Load) -> None:
+    """Writes the demo's report; in a destination that has no views there is none."""
+    if not load.views or not load.views.created:
+        return
+    write_report(choose_demo_destination(load.destination), DATASET, load.settings, REPORT)
+    out.print(f"\nThese calls with charts: open {Path(REPORT).absolute()} in a browser.", markup=False, highlight=False)

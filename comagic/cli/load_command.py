@@ -18,6 +18,7 @@ from ..settings import resolve_settings
 from ..values import parse_minutes, resolve_resources
 from . import demo as demos
 from .cloud_log import outcome_in_job
+from .nightly import finish_night
 from .notifications import configured_notifier, notify_outcome
 from .options import RunLoad, parse_period
 from .output import err, print_summary, summary_line, warnings
@@ -126,12 +127,10 @@ def load(
         run, pipeline_name = demos.load_demo, demos.PIPELINE
     progress = Progress()
     with ExitStack() as stack:
-        usage = Usage()
+        usage, notifier = Usage(), configured_notifier()
         stack.enter_context(outcome_in_job())
         stack.enter_context(
-            notify_outcome(
-                configured_notifier(), lambda: summary_line(progress), lambda: warnings(progress, usage), err
-            )
+            notify_outcome(notifier, lambda: summary_line(progress), lambda: warnings(progress, usage), err)
         )
         account = stack.enter_context(demos.serve_demo_account()) if is_demo else demos.DemoAccount({}, {})
         own = {} if lookback_days is None else {"lookback_days": lookback_days}
@@ -146,6 +145,8 @@ def load(
         run_load(plan, run)
         print_summary(plan)
         plan.raise_error()
+        if lookback_days is None and task_count == 1 and not is_demo:
+            finish_night(plan, notifier)
     if is_demo:
         demos.print_next_steps(plan)
 

@@ -43,7 +43,7 @@ class Notifier:
     """
 
     def __init__(self, settings: NotificationSettings, slack_hook: str | None) -> None:
-        self.on_success = settings.on_success
+        self.on_success, self.wants_digest = settings.on_success, settings.digest
         self._settings = settings
         self._slack_hook = slack_hook
 
@@ -51,7 +51,7 @@ class Notifier:
         """Sends a message; never raises, so that a failing notifier hides nothing.
 
         Args:
-            outcome: `failed`, `stopped early`, `succeeded with warnings` or `succeeded`.
+            outcome: `failed`, `stopped early`, `succeeded with warnings`, `succeeded` or `digest`.
             text: the message.
 
         Returns:

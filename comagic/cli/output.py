@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -12,6 +13,7 @@ from ..api.rate_limit import Usage
 from ..extract.progress import Progress, Sync
 from ..extract.windows import API_TIME
 from ..load.destinations import AnyDestination
+from ..load.figures import Figures
 from ..load.freshness import Freshness
 from ..load.runner import Load
 from ..load.verifications import LastVerification
@@ -178,6 +180,22 @@ def print_views(views: CreatedViews) -> bool:
         err.print("Error:", style="red", end=" ")
         err.print(f"{name}: {one_line(mask(error))}", markup=False, highlight=False)
     return not views.failed
+
+
+def print_report(figures: Figures, output: str) -> None:
+    """Prints where a report is and what it is about."""
+    period = f"{figures.days.since} to {figures.days.until}"
+    out.print(
+        f"Wrote {_place(output)}: {figures.totals['calls'] or 0:,} calls, {period}.", markup=False, highlight=False
+    )
+    for part, one in figures.left_out.items():
+        reason = {"columns": "not loaded: ", "tables": "not loaded: "}.get(one.reason, f"no {one.reason}")
+        out.print(f"Left out {part}: {reason}{', '.join(one.names)}", markup=False, highlight=False)
+
+
+def _place(output: str) -> str:
+    """The full path of a file, so that it can be opened; an address as it is."""
+    return output if "://" in output else str(Path(output).absolute())
 
 
 def _staleness(report: Freshness, max_age: timedelta | None, lookback_days: int | None) -> str:

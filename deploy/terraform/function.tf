@@ -5,7 +5,7 @@
 locals {
   root = "${path.module}/../.."
   source = merge(
-    { for name in fileset(local.root, "comagic/**/*.{py,yaml,sql}") : name => name },
+    { for name in fileset(local.root, "comagic/**/*.{py,yaml,sql,jinja,css,js,json}") : name => name },
     { for name in ["comagic_pipeline.py", ".dlt/config.toml"] : name => name },
     { "requirements.txt" = "deploy/locks/function.txt" },
   )

@@ -19,7 +19,7 @@ locals {
     var.alert_email != "" ? ["monitoring"] : [],
     var.budget != null ? ["billingbudgets"] : [],
   )
-  environment = {
+  environment = merge(var.report == "" ? {} : { SOURCES__COMAGIC__REPORT = var.report }, {
     DESTINATION_TYPE                  = "bigquery"
     DESTINATION__BIGQUERY__PROJECT_ID = var.project
     DESTINATION__BIGQUERY__LOCATION   = var.location
@@ -29,7 +29,7 @@ locals {
     SOURCES__COMAGIC__BASE_URL        = var.base_url
     SOURCES__COMAGIC__START_DATE      = var.start_date
     SOURCES__COMAGIC__RESOURCES       = jsonencode(var.resources)
-  }
+  })
   token = "SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN"
 }
 

@@ -59,5 +59,6 @@ output "github" {
     COMAGIC_START_DATE                = var.start_date
     COMAGIC_RESOURCES                 = jsonencode(var.resources)
     COMAGIC_DATASET                   = local.dataset
+    COMAGIC_REPORT                    = "no" # yes: everybody may download the artifacts of a public repository
   } : null
 }

@@ -66,6 +66,16 @@ variable "resources" {
   default     = ["calls"]
 }
 
+variable "report" {
+  description = "Where the function and the job write the report after a nightly load, gs://bucket/report.html; the loader needs the role Storage Object User there. Empty for none."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.report == "" || can(regex("^gs://[^/]+/.+[.]html$", var.report))
+    error_message = "The report is written like gs://my-bucket/report.html."
+  }
+}
+
 variable "trigger" {
   description = "What starts the function: event (a Pub/Sub message, 8 minutes a run) or http (a request, 28 minutes)."
   type        = string

@@ -381,11 +381,11 @@ def test_schemas_are_those_of_what_is_used() -> None:
 def test_uploaded_source_and_image_contain_no_secrets_and_no_data(tmp_path: Path) -> None:
     parsed = unquote(hcl2.loads((FOLDER / "function.tf").read_text("utf-8")))
     (lists,) = [block for block in parsed["locals"] if "source" in block]
-    named = set(re.findall(r"[\w./*-]*\.(?:py|toml|txt|{py,yaml,sql})", str(lists["source"])))
+    named = set(re.findall(r"[\w./*-]*\.(?:py|toml|txt|{py[\w,]*})", str(lists["source"])))
     locked = {"requirements.txt", "deploy/locks/function.txt"}
-    assert named == {"comagic/**/*.{py,yaml,sql}", "comagic_pipeline.py", ".dlt/config.toml", *locked}
+    assert named == {"comagic/**/*.{py,yaml,sql,jinja,css,js,json}", "comagic_pipeline.py", ".dlt/config.toml", *locked}
     kinds = {file.suffix for file in (ROOT / "comagic").rglob("*.*") if file.name != "py.typed"}  # for type checkers
-    assert kinds <= {".py", ".yaml", ".sql", ".pyc"}
+    assert kinds <= {".py", ".yaml", ".sql", ".pyc", ".jinja", ".css", ".js", ".json"}
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert ignored[0] == "*"
     assert not [line for line in ignored if line.startswith("!") and "secret" in line]

@@ -101,6 +101,18 @@ def test_schedule_is_in_moscow_time_off_the_full_hour_and_runs_do_not_overlap() 
     assert limit < workflow["jobs"]["load"]["timeout-minutes"] - 5
 
 
+def test_report_is_kept_only_if_it_is_wanted() -> None:
+    """Everybody may download the artifacts of a public repository."""
+    listed = steps(ROOT / ".github" / "workflows" / "load.yml")
+    (load,) = [step for step in listed if step.get("name") == "Load"]
+    assert (
+        load["env"]["SOURCES__COMAGIC__REPORT"] == "${{ vars.COMAGIC_REPORT == 'yes' && 'comagic_report.html' || '' }}"
+    )
+    (keep,) = [step for step in listed if "upload-artifact" in step.get("uses", "")]
+    assert keep["if"].startswith("vars.COMAGIC_REPORT == 'yes' && ")
+    assert keep["with"]["path"] == "comagic_report.html"
+
+
 def test_oldest_python_version_is_the_one_in_pyproject() -> None:
     matrix = read_workflow(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["ci"]["strategy"]["matrix"]["python"]
     settings = (ROOT / "pyproject.toml").read_text("utf-8")
