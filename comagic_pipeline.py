@@ -4,10 +4,14 @@
     python comagic_pipeline.py check     check credentials and permissions
     python comagic_pipeline.py           load what is new since the last run
     python comagic_pipeline.py status    show how fresh the destination is
+    python comagic_pipeline.py verify    compare what was loaded with the API
     python comagic_pipeline.py --help    show all commands
 
+Installed as a package (dlt-source-comagic), the same is the command comagic-pipeline.
+
 Settings are in .dlt/config.toml, credentials in .dlt/secrets.toml, or both in environment variables; see
-docs/settings.md. `main` and `main_http` are the entry points of a Cloud Function; see deploy/README.md.
+docs/settings.md. `main` and `main_http` are the entry points of a function at Google Cloud, `handler` of one at Yandex
+Cloud; see deploy/README.md.
 """
 
 from typing import Any
@@ -16,6 +20,7 @@ import dlt
 
 from comagic.cli.cloud_function import entry_point, serve_event, serve_request
 from comagic.cli.commands import run_command_line
+from comagic.cli.yandex_function import serve_yandex_event
 from comagic.load.destinations import choose_dataset, choose_destination, choose_staging
 from comagic.load.runner import Load
 
@@ -44,5 +49,15 @@ def main_http(request: Any) -> tuple[dict[str, str], int]:
     return serve_request(request, load_comagic)
 
 
-if __name__ == "__main__":
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Loads what a timer's event or an HTTP request asks for, as a function at Yandex Cloud."""
+    return serve_yandex_event(event, context, load_comagic)
+
+
+def run() -> None:
+    """Runs the command line."""
     run_command_line(load_comagic)
+
+
+if __name__ == "__main__":
+    run()

@@ -20,6 +20,7 @@ from .extract.resources import SOURCE_NAME, make_resources
 from .settings import resolve_settings
 
 __all__ = ["ComagicError", "ConfigurationError", "KeyCredentials", "LoginCredentials", "comagic_source"]
+__version__ = "1.0.0"
 
 
 @dlt.source(name=SOURCE_NAME, max_table_nesting=1)

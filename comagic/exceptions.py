@@ -13,6 +13,7 @@
     ├── BusyError                   stop    another load into the dataset, or on this machine, is active; exit code 75
     ├── LeaseLostError              stop    the lock on the dataset was lost while loading
     ├── MergeError                  stop    after a merge, a key is missing in the table or there twice
+    ├── UncountedError              stop    the API does not say how many rows there are, so they cannot be verified
     ├── IncompleteError             stop    several resources failed, or rows were rejected; all else is loaded
     ├── DeadlineError               stop    the time limit of the run is reached; exit code 75
     └── ApiError                    stop    the API returned an error, including unknown mnemonics
@@ -145,6 +146,10 @@ class LeaseLostError(ComagicError):
 
 class MergeError(ComagicError):
     """After a merge, staged keys are missing in the table or there twice; the load package does not count."""
+
+
+class UncountedError(ComagicError):
+    """The API does not say how many rows there are; they were not counted, and nothing was compared."""
 
 
 class IncompleteError(ComagicError):

@@ -42,6 +42,10 @@ from .values import (
 SOURCE_SECTION = "sources.comagic"
 NOTIFICATIONS_SECTION = "notifications"
 
+RENAMED: dict[str, str] = {}
+"""New names of settings by old ones, both with their section, such as `sources.comagic.fields`. The old name is an
+error that gives the new one. Remove an entry one minor version after it was added."""
+
 Spec = TypeVar("Spec", bound=BaseConfiguration)
 
 
@@ -179,7 +183,7 @@ class Settings(_Checked):
         parse_user_ids,
     )
     concurrency: int = _setting(
-        2,
+        3,
         "Requests in flight at once, 1 to 10, while what was read before is loaded; only as long as a quarter of the "
         "minute's quota is left. With 1, one request follows another",
         whole_number(1, 10),
@@ -322,10 +326,12 @@ def reject_unknown_settings() -> None:
     """Checks every key of this project's sections, in dlt's files and in the environment, against the known ones.
 
     Raises:
-        ConfigurationError: a key is not known; dlt itself would ignore it silently.
+        ConfigurationError: a key is not known, or has another name now; dlt itself would ignore it silently.
     """
     for section, known in ((SOURCE_SECTION, KNOWN), (NOTIFICATIONS_SECTION, KNOWN_NOTIFICATIONS)):
         for name in _configured_keys(section):
+            if new := RENAMED.get(f"{section}.{name}"):
+                raise ConfigurationError(f"{section}.{name} is called {new} now.")
             key, _, rest = name.partition(".")
             allowed, wrong = (KNOWN_CREDENTIALS, rest) if key == "credentials" and rest else (known, key)
             if wrong not in allowed:

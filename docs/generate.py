@@ -17,6 +17,7 @@ from comagic.catalog import LIST, Field, Report, Resource, dictionaries, reports
 from comagic.cli.commands import cli
 from comagic.extract import accounts, load_windows
 from comagic.extract.schema import CHILD_COLUMNS, PARENT_ID, REPLACED_CHILD_COLUMNS, ROOT_COLUMNS, ROOT_ID, flatten
+from comagic.load import verifications
 from comagic.load.views.definitions import View, views
 from comagic.settings import ConnectionSettings, NotificationSettings, Settings, declared_settings
 from docs.chart import draw
@@ -67,6 +68,7 @@ def _tables() -> str:
             "none; `_dlt_load_id` is in `_dlt_loads.load_id`",
             load_windows.FIELDS,
         ),
+        _table(verifications.TABLE, verifications.DESCRIPTION, "none", verifications.FIELDS),
     ]
     return "\n".join(parts)
 

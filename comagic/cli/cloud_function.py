@@ -27,10 +27,12 @@ from ..exceptions import BusyError, ConfigurationError
 from ..load.runner import Load
 from ..redaction import printable
 from ..settings import SOURCE_SECTION
-from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, log, log_outcome, outcome_of
-from .commands import RunLoad, cli, prepare_process
+from .cloud_log import FAILED, LOADED, REJECTED, STOPPED_EARLY, entry, log, log_outcome, outcome_of
+from .commands import cli
 from .errors import explain
+from .options import RunLoad
 from .output import err, out
+from .process import prepare_process
 
 EVENT_MINUTES = 8.0
 """Time limit of a run that an event started, unless one is configured: functions are killed after 9 minutes."""
@@ -74,7 +76,7 @@ def serve_event(event: Any, run: RunLoad) -> None:
     Raises:
         Exception: a transient error, so that Pub/Sub sends the message again.
     """
-    _serve(lambda: parse_event(event), EVENT_MINUTES, run)
+    serve(lambda: parse_event(event), EVENT_MINUTES, run)
 
 
 def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
@@ -89,14 +91,19 @@ def serve_request(request: Any, run: RunLoad) -> tuple[dict[str, str], int]:
         request or configuration, 500 for an error.
     """
     try:
-        outcome, message = _serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
+        outcome, message = serve(lambda: parse_request(request.get_data(as_text=True)), HTTP_MINUTES, run)
     except Exception as error:
         return {"outcome": FAILED, "message": explain(error) or type(error).__name__}, 500
     return {"outcome": outcome, "message": message}, 400 if outcome == REJECTED else 200
 
 
-def _serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
+def serve(parse: Callable[[], list[str]], max_minutes: float, run: RunLoad) -> tuple[str, str]:
     """Runs a load and logs its outcome.
+
+    Args:
+        parse: gives the command line's arguments, or raises `BadRequestError`.
+        max_minutes: time limit of the load, unless one is configured.
+        run: gives each source of a load to a pipeline.
 
     Returns:
         `loaded`, `stopped early`, or `rejected` for what would fail again; and the message that says why.
@@ -203,7 +210,8 @@ def prepare() -> None:
         Container()[PluggableRunContext].reload()
     if dlt.config.get("destination_type") in (None, "duckdb"):
         raise ConfigurationError(
-            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be lost with it; set bigquery."
+            "DESTINATION_TYPE: a function keeps no files, so a DuckDB file would be lost with it; set bigquery "
+            "or postgres."
         )
 
 
@@ -235,10 +243,9 @@ def _exclusive() -> Iterator[None]:
 def _json_logs() -> Iterator[None]:
     """Turns what is printed, and Python's logs, into lines of JSON while its `with` block lasts.
 
-    The summary at a load's end is one entry, its progress an entry per line. See Google's Structured logging.
+    The summary at a load's end is one entry, its progress an entry per line. See Google's and Yandex's Structured logs.
     """
     summary = io.StringIO()
-    before = out.file, err.file
     out.file, err.file = summary, _LogLines()
     handler = _JsonHandler(sys.stdout)
     logger = logging.getLogger("dlt")
@@ -246,7 +253,7 @@ def _json_logs() -> Iterator[None]:
     try:
         yield
     finally:
-        out.file, err.file = before
+        out.file = err.file = None  # type: ignore[assignment]  # rich's default: sys.stdout and sys.stderr of the moment
         logger.handlers = handlers
         if summary.getvalue().strip():
             log("INFO", summary.getvalue().strip())
@@ -272,4 +279,4 @@ class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not gene
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
-        return json.dumps({"severity": record.levelname, "message": record.getMessage(), "logger": record.name})
+        return entry(record.levelname, record.getMessage(), logger=record.name)

@@ -1,4 +1,4 @@
-"""Entries for Google Cloud Logging: lines of JSON, and one for each outcome of a load, which alerts count."""
+"""Entries for the logs of Google Cloud and Yandex Cloud: lines of JSON, one for each outcome."""
 
 import json
 import os
@@ -16,12 +16,20 @@ from .errors import EXIT_EARLY, exit_code, explain, is_permanent
 JOB = "CLOUD_RUN_JOB"
 """Environment variable that Cloud Run sets in a job."""
 LOADED, STOPPED_EARLY, REJECTED, FAILED = "loaded", "stopped early", "rejected", "failed"
+LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+"""Yandex's levels, where they are not called like Python's and Google's severities."""
 SEVERITIES = {LOADED: "INFO", STOPPED_EARLY: "WARNING", REJECTED: "ERROR", FAILED: "ERROR"}
 
 
+def entry(severity: str, message: str, **more: Any) -> str:
+    """A log entry, a line of JSON: Google's Cloud Logging reads `severity`, Yandex's `level`, both read `message`."""
+    level = LEVELS.get(severity, severity)
+    return json.dumps({"severity": severity, "level": level, "message": message, **more}, ensure_ascii=False)
+
+
 def log(severity: str, message: str, **more: Any) -> None:
-    """Writes a log entry, a line of JSON as Cloud Logging reads it (Google's Structured logging)."""
-    sys.stdout.write(json.dumps({"severity": severity, "message": message, **more}, ensure_ascii=False) + "\n")
+    """Writes a log entry."""
+    sys.stdout.write(entry(severity, message, **more) + "\n")
     sys.stdout.flush()
 
 

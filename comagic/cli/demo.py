@@ -15,6 +15,7 @@ from ..api.credentials import KeyCredentials
 from ..load.destinations import DATASET, AnyDestination, choose_destination, choose_staging
 from ..load.runner import Load
 from .output import err, out, print_calls_by_campaign
+from .program import COMMAND, is_installed_command
 from .report import write_report
 
 DATABASE = "comagic_demo.duckdb"
@@ -81,10 +82,13 @@ def print_next_steps(load: Load) -> None:
     _write_report(load)
     out.print("\nRun it again: only what is new or may have changed is read. Then load your own account:")
     python = Path(sys.executable)
-    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"
-    out.print("  1. cp .dlt/example.secrets.toml .dlt/secrets.toml   and add your key", highlight=False)
-    out.print(f"  2. {shown} comagic_pipeline.py check", highlight=False)
-    out.print(f"  3. {shown} comagic_pipeline.py", highlight=False)
+    shown = str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else "python"
+    command = f"{shown} comagic_pipeline.py"
+    key = "cp .dlt/example.secrets.toml .dlt/secrets.toml   and add your key"
+    if is_installed_command():
+        command, key = COMMAND, "export SOURCES__COMAGIC__CREDENTIALS__ACCESS_TOKEN=...   with your key"
+    for number, step in enumerate((key, f"{command} check", command), 1):
+        out.print(f"  {number}. {step}", highlight=False, markup=False)
 
 
 def _write_report(load: Load) -> None:

@@ -37,6 +37,7 @@ from ..exceptions import (
 from ..load.destinations import BUSY_REASONS
 from ..redaction import mask, one_line, printable
 from ..settings import ConnectionSettings
+from .program import is_installed_command
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -166,7 +167,7 @@ def _missing_setting(error: ConfigFieldMissingException) -> str:
     if error.spec_name == ConnectionSettings.__name__:
         folder = Path.cwd()
         hint = f" There is no folder .dlt in {folder}: start the program in the project's folder."
-        return NO_CREDENTIALS + ("" if (folder / ".dlt").is_dir() else hint)
+        return NO_CREDENTIALS + ("" if (folder / ".dlt").is_dir() or is_installed_command() else hint)
     if error.spec_name == "BigQueryClientConfiguration":
         return (
             "BigQuery: no credentials were found. Run `gcloud auth application-default login`, or run as a service "

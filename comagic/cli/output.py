@@ -1,6 +1,6 @@
 """What a user reads after a load or from `status`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..load.destinations import AnyDestination
 from ..load.figures import Figures
 from ..load.freshness import Freshness
 from ..load.runner import Load
+from ..load.verifications import LastVerification
 from ..load.views import CreatedViews
 from ..redaction import mask, one_line, printable
 
@@ -131,9 +132,13 @@ def summary_line(progress: Progress) -> str:
 
 
 def print_freshness(
-    found: Sequence[Freshness], max_age: timedelta | None, lookback_days: int | None, wanted: Collection[str]
+    found: Sequence[Freshness],
+    max_age: timedelta | None,
+    lookback_days: int | None,
+    wanted: Collection[str],
+    verified: Mapping[tuple[str, int | None], LastVerification] | None = None,
 ) -> bool:
-    """Prints how fresh the destination is.
+    """Prints how fresh the destination is, and when it was last verified.
 
     Returns:
         True unless a wanted report is older than it may be, or was never loaded.
@@ -147,6 +152,8 @@ def print_freshness(
         is_fresh &= max_age is None
     for report in found:
         _print_report(report)
+        if last := (verified or {}).get((report.resource, report.user_id)):
+            _print_verified(last)
         problem = _staleness(report, max_age, lookback_days) if report.resource in wanted else ""
         if report.doubled:
             problem = (
@@ -294,6 +301,15 @@ def _print_report(report: Freshness) -> None:
 
 def _hours_since(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds() / 3600
+
+
+def _print_verified(last: LastVerification) -> None:
+    compared = "values" if last.is_deep else "counts"
+    period = f"{compared} of {last.period_start} .. {last.period_end}" if last.period_start else "nothing to compare"
+    found = "all agrees" if last.agrees else f"{last.days_differing:,} days differ"
+    if not last.is_complete:
+        found = f"stopped before its end; {last.days_differing:,} days differ"
+    out.print(f"  last verified: at {last.verified_at:{API_TIME}} UTC, {period}: {found}", highlight=False)
 
 
 def _quota_left(usage: Usage) -> str:

@@ -10,6 +10,7 @@ from dlt.extract.items import DataItemWithMeta
 
 from ..api.responses import Account
 from ..catalog import Field
+from .merge_strategy import merge_by_key
 from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
 
 TABLE = "accounts"
@@ -55,7 +56,7 @@ def declare_accounts(resource: DltResource) -> None:
     resource.apply_hints(
         table_name=TABLE,
         primary_key="id",
-        write_disposition={"disposition": "merge", "strategy": "upsert"},
+        write_disposition=merge_by_key(skip_unchanged_rows=False),
         columns={**columns(FIELDS, ("id",)), **describe_columns(ROOT_COLUMNS)},
         additional_table_hints=table_description(DESCRIPTION),
         create_table_variant=True,

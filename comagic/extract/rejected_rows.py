@@ -10,6 +10,7 @@ from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta
 
 from ..catalog import Field
+from .merge_strategy import merge_by_key
 from .rows import RejectedRow
 from .schema import ROOT_COLUMNS, columns, describe_columns, table_description
 from .windows import Window, to_utc
@@ -60,7 +61,7 @@ def declare_rejected_rows(resource: DltResource) -> None:
     resource.apply_hints(
         table_name=TABLE,
         primary_key="id",
-        write_disposition={"disposition": "merge", "strategy": "upsert"},
+        write_disposition=merge_by_key(False),
         columns={**columns(FIELDS, ("id",)), **describe_columns(ROOT_COLUMNS)},
         additional_table_hints=table_description(DESCRIPTION),
         create_table_variant=True,

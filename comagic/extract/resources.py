@@ -4,7 +4,7 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
@@ -26,6 +26,7 @@ from .context import Context
 from .dictionary import READ_AT_KEY, ReadDictionary, read_whole
 from .load_windows import declare_load_windows, load_window
 from .manifest import MAX_DAYS, Manifest, current_manifest, package_rows
+from .merge_strategy import check_can_merge, merge_by_key, replace_by_key
 from .parents import ParentsReader, affordable_requests, parents_window
 from .period import plan_period
 from .progress import Progress
@@ -102,13 +103,18 @@ def report_resource(report: Report, context: Context) -> DltResource:
     """Makes the dlt resource of a report: `load_report` with the report's key, merge, columns and cursor."""
     settings, key = context.settings, context.key(report)
 
+    merge_key = [*context.parameters(report), *report.merge_key] if report.merge_key else None
+    # With a merge key, where what a row is about can change, upsert would leave the old row beside the new one.
+    merge = replace_by_key() if merge_key else merge_by_key(settings.skip_unchanged_rows)
     # No lag: the lookback is in whole local days, and load_report counts it.
     last_end = Cursor(report.cursor)
 
     def period() -> Iterator[TDataItems]:
+        check_can_merge(merge)
         yield from load_report(report, context, None)
 
     def news(cursor: Cursor = last_end) -> Iterator[TDataItems]:
+        check_can_merge(merge)
         yield from load_report(report, context, cursor)
 
     has_cursor = context.since is None and report.parents is None
@@ -116,21 +122,10 @@ def report_resource(report: Report, context: Context) -> DltResource:
     declare_load_windows(resource)
     declare_rejected_rows(resource)
     declare_accounts(resource)
-    merge_key = [*context.parameters(report), *report.merge_key] if report.merge_key else None
     resource.apply_hints(
         table_name=report.name,
         primary_key=key,
-        # upsert, not delete-insert: one MERGE a table, so no reader sees a hole and a crash between two statements
-        # leaves none, where a delete-insert that died in between left 0 of 5 rows. It wants each key once in a load
-        # package, which WindowReader ensures. What the statements cost: docs/bigquery.md, Cost.
-        # With a merge key, where what a row is about can change, upsert would leave the old row beside the new one.
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"}
-        if merge_key
-        else {
-            "disposition": "merge",
-            "strategy": "upsert",
-            "skip_unchanged_rows": settings.skip_unchanged_rows,
-        },
+        write_disposition=merge,
         merge_key=merge_key,
         **_hints(report, context),
     )
@@ -345,7 +340,16 @@ def _note_account(context: Context) -> Iterator[TDataItems]:
 
 
 def _check_account(context: Context) -> None:
+    """Checks that the dataset is this account's, by the state of dlt's current source; see `check_account`."""
+    check_account(context, dlt.current.source_state().setdefault(ACCOUNTS_KEY, {}))
+
+
+def check_account(context: Context, known_accounts: MutableMapping[str, Any]) -> None:
     """Checks that the dataset is this account's: its cursors would hide another account's history.
+
+    Args:
+        context: what is read with.
+        known_accounts: whose data the dataset has, by client of an agency; an account that is new is added.
 
     Raises:
         ConfigurationError: it has another account's data.
@@ -356,7 +360,7 @@ def _check_account(context: Context) -> None:
     client = context.settings.user_id if context.user_id is None else context.user_id
     present = {"app_id": account.app_id, "user_id": client}
     key = str(context.user_id or "")
-    known = dlt.current.source_state().setdefault(ACCOUNTS_KEY, {}).setdefault(key, present)
+    known = known_accounts.setdefault(key, present)
     if known != present:
         raise ConfigurationError(
             f"sources.comagic.credentials: they are of {_describe(present)}, and the dataset has the data of "
@@ -404,7 +408,7 @@ def dictionary_resource(dictionary: Dictionary, context: Context, read: ReadDict
         table_name=dictionary.name,
         primary_key=context.key(dictionary),
         # Replaces only this client's rows.
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"} if parameters else "replace",
+        write_disposition=replace_by_key() if parameters else "replace",
         merge_key=list(parameters) or None,
         **_hints(dictionary, context),
     )

@@ -172,7 +172,8 @@ class RowTransformer:
             self._set_scalar(done, field, value, shape.prefix)
 
     def _set_scalar(self, done: Row, field: Field, value: Any, prefix: str = "") -> None:
-        value = self.unknown.without_private(value, (prefix + field.name,))
+        if isinstance(value, (dict, list)):
+            value = self.unknown.without_private(value, (prefix + field.name,))
         try:
             if field.type == OBJECT:
                 raise Unconvertible
@@ -189,6 +190,8 @@ class RowTransformer:
         if field.name in self._privacy.pseudonymized:
             return [self._privacy.pseudonym(to_text(item)) for item in items]
         if field.items is not None:
+            if field.items.type == "text" and all(type(item) is str for item in items):
+                return items
             return [self._scalar_item(field, field.items, item) for item in items]
         shape = self._children[field.name]
         if field.scalar:

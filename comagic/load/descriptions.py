@@ -7,7 +7,6 @@ from typing import Any
 
 import dlt
 from dlt.common.schema import Schema
-from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ..exceptions import ComagicError
 from .destinations import BIGQUERY, POSTGRES, AnyDestination, is_missing_file
@@ -40,7 +39,7 @@ def update_descriptions(destination: AnyDestination, dataset_name: str) -> list[
         known = described_tables(dataset.schema)
         if destination.destination_type == BIGQUERY:
             return [name for name, texts in known.items() if _describe_in_bigquery(client, name, *texts)]
-        if isinstance(client, DuckDbSqlClient):
+        if client.capabilities.sqlglot_dialect == "duckdb":
             return [name for name, texts in known.items() if _describe_in_duckdb(client, name, *texts)]
         if destination.destination_type == POSTGRES:
             return [name for name, texts in known.items() if comment(client, name, *texts)]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from dlt.common.destination.reference import DestinationReference
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from ..exceptions import ConfigurationError
+from ..redaction import printable
 
 AnyDestination = Destination[Any, Any]
 
@@ -24,6 +26,7 @@ BUSY_REASONS = {"rateLimitExceeded", "jobRateLimitExceeded", "backendError", "in
 
 BIGQUERY = "dlt.destinations.bigquery"
 DUCKDB = "dlt.destinations.duckdb"
+DUCKLAKE = "dlt.destinations.ducklake"
 POSTGRES = "dlt.destinations.postgres"
 """dlt's types of destinations."""
 
@@ -39,6 +42,11 @@ DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 40, 3.5
 the rest DuckDB would fill with what it has read of the table, and a load would take more memory with each year."""
 
 
+LAKE_CONFIG = "destination.ducklake.credentials.global_config"
+LAKE_SETTING = "ducklake_default_data_inlining_row_limit"
+"""Has to be 0: with data inlining a lake reserves the name `row_id`, a column of reports without a key of their own."""
+
+
 def choose_destination(name: str | None = None, database: str = "", task: str = "") -> AnyDestination:
     """Returns the destination by name, or by dlt's own configuration (`destination_type`); DuckDB by default.
 
@@ -49,21 +57,32 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
     """
     configured: Any = None if database else dlt.config.get("destination_type")
     chosen = str(name or configured or "duckdb")
-    if DestinationReference.normalize_type(chosen) == BIGQUERY:
-        from .bigquery import make_bigquery  # Google's client takes its time to import
+    kind = DestinationReference.normalize_type(chosen)
+    with package_of(chosen):
+        if kind == BIGQUERY:
+            from .bigquery import make_bigquery  # Google's client takes its time to import
 
-        return make_bigquery(REPLACE, task)
-    if DestinationReference.normalize_type(chosen) != DUCKDB:
+            return make_bigquery(REPLACE, task)
+        if kind == DUCKDB:
+            return _choose_duckdb(database)
+        if kind == DUCKLAKE and dlt.secrets.get(LAKE_CONFIG) is None:
+            dlt.secrets[LAKE_CONFIG] = {LAKE_SETTING: 0}
         return cast(AnyDestination, Destination.from_reference(chosen))
+
+
+def _choose_duckdb(database: str) -> AnyDestination:
+    from .duckdb_json import TypedDuckDb  # imports DuckDB
+
     options: dict[str, Any] = {
         "supports_transactions": True,  # or a merge is several commits, and a reader in between sees half of it
         "max_parallel_load_jobs": 1,
         "replace_strategy": REPLACE,
-        "preferred_loader_file_format": "parquet",  # dlt's default, INSERT, is a hundred times slower
+        # dlt's default, INSERT, is a hundred times slower
+        "preferred_loader_file_format": "parquet" if has_pyarrow() else "jsonl",
     }
     files: list[Any] = [provider.get("destination.duckdb.credentials") for provider in (dlt.config, dlt.secrets)]
     if any(files) and not database:
-        return dlt.destinations.duckdb(**options)
+        return cast(AnyDestination, TypedDuckDb(**options))
     # A file named like the dataset would make DuckDB's names ambiguous, so dlt's default, comagic.duckdb, is out.
     file = current_folder() / (database or DATABASE)
     if "?" in str(file):
@@ -71,7 +90,32 @@ def choose_destination(name: str | None = None, database: str = "", task: str = 
             f"destination.duckdb.credentials: DuckDB cannot write {file}: it takes what follows ? for options. Start "
             "the program in another folder, or set another file."
         )
-    return dlt.destinations.duckdb(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options)
+    return cast(AnyDestination, TypedDuckDb(DuckDbCredentials(str(file), global_config=DUCKDB_MEMORY), **options))
+
+
+@contextmanager
+def package_of(destination: str) -> Iterator[None]:
+    """Says which package to install where its `with` block imports one that is not.
+
+    Args:
+        destination: name or type of the destination.
+
+    Raises:
+        ConfigurationError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        name = destination.rpartition(".")[2]
+        raise ConfigurationError(
+            f"destination_type (--destination): {name} needs a package that is not installed "
+            f'({printable(str(error))}). Install it: pip install "dlt[{name}]".'
+        ) from error
+
+
+def has_pyarrow() -> bool:
+    """True if parquet files can be written."""
+    return find_spec("pyarrow") is not None
 
 
 def limit_memory(destination: AnyDestination, columns: int) -> None:

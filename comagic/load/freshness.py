@@ -13,6 +13,7 @@ from ..catalog import BY_PARENT, PARTITION_DATE, Report, Resource, resources
 from ..extract.load_windows import TABLE
 from ..extract.schema import USER_ID
 from .destinations import AnyDestination, is_missing_file
+from .dialects import adapt_dates
 
 FRESHNESS = """
 WITH ended AS (
@@ -141,15 +142,14 @@ def read_freshness(destination: AnyDestination, dataset_name: str, schema: Schem
         }
         has_lookbacks = "lookback_days" in schema.tables.get(TABLE, {}).get("columns", {})
         try:
-            found = (
-                client.execute_sql(FRESHNESS.format(**tables, counts=" UNION ALL ".join(counts or [NO_COUNT]))) or []
-            )
+            query = FRESHNESS.format(**tables, counts=" UNION ALL ".join(counts or [NO_COUNT]))
+            found = client.execute_sql(adapt_dates(query, client)) or []
             reached = client.execute_sql(LOOKBACKS.format(**tables)) if has_lookbacks else []
         except DestinationUndefinedEntity:
             return []
     lookbacks: dict[Any, dict[int, datetime]] = {}
     for resource, user_id, days, loaded_up_to in reached or []:
-        lookbacks.setdefault((resource, user_id), {})[int(days)] = loaded_up_to
+        lookbacks.setdefault((resource, user_id), {})[int(days)] = _known_instant(loaded_up_to)
     return [_freshness(row, lookbacks.get((row[0], row[1]), {})) for row in found if row[0] in resources()]
 
 
@@ -159,15 +159,27 @@ def _freshness(row: Sequence[Any], lookbacks: Mapping[int, datetime]) -> Freshne
     return Freshness(
         resource,
         user_id,
-        loaded_up_to,
+        _instant(loaded_up_to),
         rows=rows or 0,
-        last_read_at=read_at,
+        last_read_at=_known_instant(read_at),
         is_complete=is_complete,
         missing=missing,
         rejected=rejected or 0,
         doubled=int(doubled or 0),
         lookbacks=lookbacks,
     )
+
+
+def _instant(value: datetime | str | None) -> datetime | None:
+    """An instant as the destination returns it; SQLite returns a text without a zone, which is UTC."""
+    if not isinstance(value, str):
+        return value
+    parsed = datetime.fromisoformat(value)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _known_instant(value: datetime | str | None) -> datetime:
+    return _instant(value) or datetime.min.replace(tzinfo=UTC)
 
 
 def _count(client: Any, resource: Resource, columns: Collection[str]) -> str:

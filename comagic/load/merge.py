@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
-import pyarrow
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..catalog import PARTITION_DATE
@@ -23,6 +22,7 @@ from ..exceptions import MergeError
 from ..extract.manifest import Manifest, current_manifests
 from .bounds import delete_with_lists, in_days_of, in_scopes, near_days
 from .destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination
+from .dialects import adapt_dates
 from .lease import Lease
 from .postgres import create_indexes
 
@@ -93,7 +93,8 @@ def guard_merges(destination: AnyDestination, lease: Lease) -> Iterator[None]:
 
 def release_memory() -> None:
     """Returns to the system what was freed: 70 to 130 MB after dlt has normalized, when the merge needs as much."""
-    pyarrow.default_memory_pool().release_unused()
+    if pyarrow := sys.modules.get("pyarrow"):  # not installed with PostgreSQL alone
+        pyarrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         with suppress(AttributeError):  # a C library other than glibc
             ctypes.CDLL(None).malloc_trim(0)
@@ -120,7 +121,7 @@ def delete_absent(client: Any, manifests: Mapping[str, Manifest], load_id: str) 
     if statements:
         with client.sql_client.begin_transaction() if client.capabilities.supports_transactions else nullcontext():
             for statement in statements:
-                client.sql_client.execute_sql(statement)
+                client.sql_client.execute_sql(adapt_dates(statement, client.sql_client))
 
 
 def absent_rows(client: Any, manifests: Mapping[str, Manifest], load_id: str) -> list[str]:
@@ -171,7 +172,7 @@ def check_merges(client: Any, manifests: Mapping[str, Manifest], load_id: str) -
     if not merged:
         return
     query = "UNION ALL".join(_staged_keys(client, name, manifests[name], load_id) for name in merged)
-    for table, *counts in client.sql_client.execute_sql(query):
+    for table, *counts in client.sql_client.execute_sql(adapt_dates(query, client.sql_client)):
         copies, missing, doubled = (int(value) for value in counts)
         problems = [f"{missing:,} of their keys are missing"] * bool(missing)
         problems += [f"{doubled:,} of their keys are there more than once"] * bool(doubled)

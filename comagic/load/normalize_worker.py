@@ -11,7 +11,9 @@ import signal
 from contextlib import suppress
 
 import dlt.normalize.normalize  # noqa: F401
-import pyarrow.parquet  # noqa: F401
+
+with suppress(ImportError):  # not installed with PostgreSQL alone
+    import pyarrow.parquet  # noqa: F401
 
 PR_SET_PDEATHSIG = 1
 """Linux: the signal that a process gets when its parent ends."""

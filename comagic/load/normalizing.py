@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Collection
 from functools import cache
 from importlib.machinery import ModuleSpec
+from multiprocessing.process import BaseProcess
 
 import dlt
 
@@ -57,8 +59,17 @@ def choose_workers(rows: int) -> None:
     dlt.config[METHOD_SETTING] = "forkserver"
 
 
-def forget_workers() -> None:
-    """Leaves the number of processes to dlt's configuration again."""
+def forget_workers(others: Collection[BaseProcess]) -> None:
+    """Leaves the number of processes to dlt's configuration again, and ends those of a package that was interrupted.
+
+    Python would wait for what they are doing, for half a minute and more, before it ends.
+
+    Args:
+        others: child processes that were there before the load.
+    """
+    for process in multiprocessing.active_children():
+        if process not in others:
+            process.kill()
     dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
 
 

@@ -17,7 +17,11 @@ from .workdir import reset
 
 
 def restore_missing(
-    pipeline: Pipeline, schema: Schema | None, start: datetime, report: Callable[[str], None]
+    pipeline: Pipeline,
+    schema: Schema | None,
+    start: datetime,
+    report: Callable[[str], None],
+    only: Collection[str] | None = None,
 ) -> list[str]:
     """Creates again what the dataset and its staging dataset lack of what dlt noted that it created there.
 
@@ -29,6 +33,7 @@ def restore_missing(
         schema: dlt's schema as the last load stored it in the destination; None if nothing was loaded.
         start: local time from which on reports are loaded.
         report: takes a message for the user.
+        only: the tables to look for beside dlt's own; None for all.
 
     Returns:
         Warnings that name the command which loads the values again.
@@ -37,6 +42,7 @@ def restore_missing(
         return []
     with open_client(pipeline.destination, pipeline.dataset_name, schema) as client:
         created = schema.data_table_names(seen_data_only=True)  # dlt creates no table for a list without an element
+        created = [name for name in created if only is None or name in only]
         missing = _missing(client, [*created, *schema.dlt_table_names()])
         staged = [name for name in created if get_write_disposition(schema.tables, name) != "append"]
         with client.with_staging_dataset():

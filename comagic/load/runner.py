@@ -1,5 +1,6 @@
 """The loop of load packages: a load yields one bounded dlt source after another, until its period is loaded."""
 
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -127,12 +128,14 @@ class Load:
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
         limit_memory(pipeline.destination, self._widest(stored, chosen))
-        self.progress.warn(restore_missing(pipeline, stored, self.settings.start_date, self.progress.report))
+        self.progress.warn(
+            restore_missing(pipeline, stored, self.settings.start_date, self.progress.report, self.needed_tables)
+        )
         finish_interrupted(pipeline, self.progress.report)
         clients = list_clients(self.client, self.settings)
         has_workers = prepare_workers()
         if has_workers:
-            self._stack.callback(forget_workers)
+            self._stack.callback(forget_workers, multiprocessing.active_children())
         present = pendulum.now("UTC")  # or the end of the period would move while it is read ahead
         parts: list[Part] = [
             (
@@ -159,6 +162,11 @@ class Load:
         self.seconds = time.monotonic() - started
         bill: Any = getattr(pipeline.destination, "bill", None)
         self.billed_bytes = bill.bytes if bill else None
+
+    @property
+    def needed_tables(self) -> Collection[str] | None:
+        """Tables that are created again if they were dropped; None for all."""
+        return None
 
     @property
     def optional_resources(self) -> Collection[str]:

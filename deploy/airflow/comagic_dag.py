@@ -29,7 +29,7 @@ except ImportError:  # Airflow 2
 
 from comagic import comagic_source
 from comagic.catalog import reports
-from comagic.cli.commands import parse_period
+from comagic.cli.options import parse_period
 from comagic.load.destinations import choose_dataset, choose_destination, choose_staging
 from comagic.settings import resolve_settings
 

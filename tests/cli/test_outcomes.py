@@ -76,7 +76,8 @@ def test_cloud_run_job_logs_its_outcome_and_dataset_as_the_function_does(serve: 
         logged: dict[str, str] = json.loads(line)
         return logged
 
-    assert entry() == {"severity": "INFO", "message": "Loaded.", "outcome": "loaded", "dataset": "comagic"}
+    levels = {"severity": "INFO", "level": "INFO"}
+    assert entry() == {**levels, "message": "Loaded.", "outcome": "loaded", "dataset": "comagic"}
     rejected = entry(SOURCES__COMAGIC__LOOKBACK_DAYS="0", DATASET_NAME="comagic_dev")
     assert (rejected["severity"], rejected["outcome"], rejected["dataset"]) == ("ERROR", "rejected", "comagic_dev")
     assert "lookback_days" in rejected["message"]

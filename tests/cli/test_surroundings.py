@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from comagic.cli.commands import prepare_process
+from comagic.cli.process import prepare_process
 from tests.support.accounts import access_to, recent_account
 from tests.support.processes import SCRIPT, Command, Serve
 from tests.support.sampling import sample

@@ -157,6 +157,7 @@ CREATE TABLE `project`.`comagic`.`load_windows` ( `resource` STRING OPTIONS (des
     `loaded_up_to` TIMESTAMP OPTIONS (description='Instant up to which all is loaded, other sites included.'),
     `period_end` TIMESTAMP OPTIONS (description='End of the period that the run was to load; equal to loaded_up_to if it got there.'),
     `is_incremental` BOOL OPTIONS (description='False for a period of a report that was loaded with --since, else true.'),
+    `lookback_days` INT64 OPTIONS (description='Days before the last run that the sync read again; else null.'),
     `_dlt_load_id` STRING NOT NULL OPTIONS (description='Load package that last changed the row; its time and status are in _dlt_loads.'),
     `_dlt_id` STRING NOT NULL OPTIONS (description='Key of the row for its child tables, where it is their _dlt_root_id.')) OPTIONS (description='One row per window of time, or dictionary, read from the API; _dlt_load_id is its load package.');
 

@@ -19,7 +19,7 @@ from tests.support.processes import ROOT, Serve
 from tests.support.warehouses import BigQuery
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-SCRIPTS = [".ci/run", ".ci/airflow", ".ci/proofs", "deploy/as_dlt_source"]
+SCRIPTS = [".ci/run", ".ci/airflow", ".ci/proofs", ".ci/package", "deploy/as_dlt_source"]
 ALL_PAGES = [str(page.relative_to(ROOT)) for page in markdown_pages()]
 PAGES_WITH_SHELL = [page for page in ALL_PAGES if code_blocks(read_page(page), "sh")]
 BIN = Path(sys.executable).parent

@@ -26,7 +26,7 @@ def test_describe_updates_existing_tables_once(
     assert (result.code, "Nothing has been loaded yet" in result.err) == (1, True), result.err
     assert command(**access_to(serve(recent_account(3))), **environment).code == 0
     result = command("describe", **environment)
-    assert (result.code, "Described calls" in result.out) == (0, True), result.err
+    assert (result.code, "Described accounts, calls" in result.out) == (0, True), result.err
     table, columns = READERS[kind](warehouse)
     assert table == CALLS.description
     assert all(columns.values()), "a column has no description"

@@ -1,7 +1,9 @@
 """Large load packages are normalized by two processes, small ones by none; the tables are the same."""
 
 import multiprocessing
+import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def test_rows_decide_and_a_setting_of_the_user_is_left_alone(monkeypatch: pytest
     monkeypatch.setattr(normalizing, "_start_server", lambda: None)
     normalizing.choose_workers(normalizing.MIN_ROWS)
     assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (2, "forkserver")
-    normalizing.forget_workers()
+    normalizing.forget_workers(())
     assert dlt.config.get("normalize.workers") is None
     monkeypatch.setenv("NORMALIZE__WORKERS", "3")
     assert not normalizing.prepare_workers()
@@ -62,3 +64,16 @@ def test_a_thread_normalizes_by_itself() -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_workers_of_an_interrupted_package_end_with_the_load_and_others_do_not() -> None:
+    forks = multiprocessing.get_context("fork")
+    other, worker = (forks.Process(target=time.sleep, args=(600,), daemon=True) for _ in range(2))
+    other.start()
+    before = multiprocessing.active_children()
+    worker.start()
+    normalizing.forget_workers(before)
+    worker.join(timeout=60)
+    assert (worker.exitcode, other.is_alive()) == (-signal.SIGKILL, True)
+    other.kill()
+    other.join()

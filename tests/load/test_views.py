@@ -78,6 +78,7 @@ def check_all(warehouse: Warehouse, account: SyntheticAccount) -> None:
         check(rows, wanted)
 
 
+@pytest.mark.expensive(6)
 def test_views_in_duckdb_show_what_the_account_has(serve: Serve, command: Command, place: Path) -> None:
     account = eventful_account()
     load(command, account, serve)
@@ -91,15 +92,19 @@ def test_views_in_bigquery_show_what_the_account_has(
     account = eventful_account()
     load(command, account, serve, **warehouse_in_bigquery.environment)
     check_all(warehouse_in_bigquery, account)
+    table = warehouse_in_bigquery.client.get_table(f"{warehouse_in_bigquery.project}.comagic.calls_daily")
+    types = {field.name: field.field_type for field in table.schema}
+    assert (types["partition_date"], types["calls"]) == ("DATE", "INTEGER")
 
 
-@pytest.mark.expensive(8)
 def test_views_in_postgres_show_what_the_account_has(
     serve: Serve, command: Command, warehouse_in_postgres: PostgreSQL
 ) -> None:
     account = eventful_account()
     load(command, account, serve, **warehouse_in_postgres.environment)
     check_all(warehouse_in_postgres, account)
+    comment = "SELECT obj_description('comagic.calls_daily'::regclass)"
+    assert warehouse_in_postgres.query(comment) == [(views()["calls_daily"].description,)]
 
 
 def test_views_whose_tables_are_missing_are_left_out_with_a_reason(serve: Serve, command: Command, place: Path) -> None:
@@ -114,11 +119,13 @@ def test_views_whose_tables_are_missing_are_left_out_with_a_reason(serve: Serve,
     ((cost, calls),) = Warehouse(place).query("SELECT sum(cost), sum(calls) FROM sources_daily")
     assert cost is None
     assert calls > 0
+    comments = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'calls_daily'"
+    assert dict(Warehouse(place).query(comments)) == views()["calls_daily"].columns
 
 
 def test_command_view_names_the_new_one(command: Command) -> None:
     result = command("view", "--destination", "duckdb")
-    assert (result.code, "view is now called views" in result.err) == (2, True), result.err
+    assert (result.code, "The command view is called views now." in result.err) == (2, True), result.err
     assert " view " not in command("--help").out
 
 
@@ -274,3 +281,24 @@ def whole_dataset(dialect: str) -> Dataset:
     """A dataset that has every table and column."""
     settings = {"abandoned_after_seconds": 15, "attribution_days": 180, "brand_host": "comagic.ru"}
     return Dataset(dialect, known_columns(), lambda table: f"comagic.{table}", settings)
+
+
+@pytest.mark.expensive(4)
+def test_runs_have_their_outcome(serve: Serve, command: Command, place: Path) -> None:
+    sandbox = serve(recent_account(2))
+    assert command("load", *resource_options("calls", "tags"), **access_to(sandbox)).code == 0
+    assert command("views").code == 0
+    calls, tags = (Warehouse(place).query(f"SELECT count(*) FROM {table}")[0][0] for table in ("calls", "tags"))
+    sandbox.switches.total_extra = 1
+    assert command(**access_to(sandbox)).code == 0
+    sandbox.switches.total_extra = 0
+    sandbox.switches.errors = {"get.calls_report": "internal_error"}
+    assert command(**access_to(sandbox)).code == 1
+    runs = Warehouse(place).query(
+        "SELECT outcome, resources, rows_announced - rows_received, requests > 0, seconds >= 0, user_id FROM sync_runs "
+        "ORDER BY started_at"
+    )
+    assert runs[0] == ("complete", 2, 0, True, True, None)
+    assert (runs[1][0], runs[1][2] > 0) == ("rows_missing", True)
+    assert len(runs) == 2, "a run that has read nothing has no row"
+    assert Warehouse(place).query("SELECT min_by(rows_loaded, started_at) FROM sync_runs") == [(calls + tags,)]

@@ -4,8 +4,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from comagic.sandbox import SyntheticAccount
+from comagic.sandbox.vocabulary import CAMPAIGNS
 
-FIRST, LAST = datetime(2025, 10, 20), datetime(2025, 11, 30)
+FIRST, LAST = datetime(2025, 9, 22), datetime(2025, 11, 30)
 """Clocks in Berlin go back on 26 October."""
 PERIOD = ["--since", f"{FIRST:%Y-%m-%d}", "--until", f"{LAST - timedelta(days=1):%Y-%m-%d}"]
 RESOURCES = (
@@ -29,7 +30,7 @@ def eventful_account() -> SyntheticAccount:
         timezone="Europe/Berlin",
         first_day=FIRST.date(),
         last_day=date(2025, 11, 29),
-        calls_per_day=3,
+        calls_per_day=2,
         bursts=[(datetime(2025, 11, 3, 12), 100)],
     )
 
@@ -48,14 +49,26 @@ def eventful_account() -> SyntheticAccount:
     add(midnight + timedelta(minutes=9), RINGER, False)
     add(datetime(2025, 11, 4, 9), PATIENT, False, "out")  # a call-back before, and one after
     add(datetime(2025, 11, 4, 10), PATIENT, True)
-    add(datetime(2025, 11, 4, 10, 5), PATIENT, True, "out")  # not reached
+    silent = {"employee_id": 3001, "employee_full_name": "Соколова Анна Викторовна"}
+    nobody = [{**silent, "is_answered": False, "is_talked": False}]
+    add(datetime(2025, 11, 4, 10, 5), PATIENT, True, "out", employees=nobody)  # not reached
     add(datetime(2025, 11, 4, 11), PATIENT, False, "out")
     add(datetime(2025, 11, 4, 12), PATIENT, False)
     add(datetime(2025, 11, 5, 12), OTHER, True)  # the other line picks up in the same second
     add(datetime(2025, 11, 5, 12), OTHER, False)
     add(datetime(2025, 11, 6, 12), None, True, finish_reason="group_inactive_by_schedule")  # a hidden number
     add(datetime(2025, 11, 6, 13), None, False)
+    for minute, source in enumerate(("yandex", "partner", "partner")):  # one campaign, two sources, one cost
+        marks: dict[str, Any] = {"campaign_id": 101, "utm_source": source, "eq_utm_source": source}
+        mediums: dict[str, Any] = {
+            "utm_medium": "cpc",
+            "eq_utm_medium": "cpc",
+            "campaign_name": CAMPAIGNS[0][1],
+            "site_id": 11,
+        }
+        add(datetime(2025, 11, 7, 12, minute), OTHER, False, **marks, **mediums)
     unknown: dict[str, Any] = dict.fromkeys(("channel", "utm_source", "utm_medium", "eq_utm_source", "eq_utm_medium"))
+    unknown["campaign_name"] = CAMPAIGNS[-1][1]
     add(datetime(2025, 10, 26, 1, 59, 59), OTHER, True, campaign_id=-1, **unknown)
     add(datetime(2025, 10, 26, 2, 30), OTHER, True, finish_reason="numa_in_spam_list")  # a time that was there twice
     add(datetime(2025, 10, 26, 3, 30), OTHER, False, "out")

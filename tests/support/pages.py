@@ -26,6 +26,5 @@ def block_after(text: str, words: str, language: str = "sql") -> str:
 
 def markdown_pages() -> list[Path]:
     """Returns all Markdown files of the repository."""
-    return sorted(
-        file for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "ru", ROOT / "deploy") for file in folder.glob("*.md")
-    )
+    patterns = ("*.md", "docs/*.md", "docs/ru/*.md", "deploy/*.md", "deploy/*/*.md")
+    return sorted(file for pattern in patterns for file in ROOT.glob(pattern))

@@ -30,12 +30,17 @@ from .processes import ROOT
 FOLDER = ROOT / "deploy" / "terraform"
 SCHEMAS = ROOT / "tests" / "data" / "terraform_providers.json"
 """Written by tests.support.provider_schemas."""
+YANDEX_FOLDER = ROOT / "deploy" / "yandex"
+YANDEX_SCHEMAS = ROOT / "tests" / "data" / "yandex_provider.json"
+"""Written by tests.support.yandex_schemas."""
 
 PROTOCOL = """
 syntax = "proto3";
 package tfplugin6;
 message Value { bytes msgpack = 1; bytes json = 2; }
-message Attribute { string name = 1; bytes type = 2; bool required = 4; bool optional = 5; bool computed = 6; }
+message Attribute {
+  string name = 1; bytes type = 2; bool required = 4; bool optional = 5; bool computed = 6; bool write_only = 11;
+}
 message Block { repeated Attribute attributes = 2; repeated Nested block_types = 3; }
 message Nested { string type_name = 1; Block block = 2; int32 nesting = 3; int64 min_items = 4; int64 max_items = 5; }
 message Schema { int64 version = 1; Block block = 2; }
@@ -85,9 +90,9 @@ def message(name: str) -> Any:
     return _messages()[name]
 
 
-def read_schemas() -> dict[str, Any]:
+def read_schemas(file: Path = SCHEMAS) -> dict[str, Any]:
     """The published schemas, by provider."""
-    schemas: dict[str, Any] = json.loads(SCHEMAS.read_text("utf-8"))
+    schemas: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return schemas
 
 
@@ -131,6 +136,8 @@ def invent(type_name: str, value: Mapping[str, Any], path: str, kind: Any) -> An
     fixed = {"number": 1, "bool": False, "string": texts.get(path, f"{type_name}:{path}")}
     if isinstance(kind, str):
         return fixed.get(kind)
+    if isinstance(kind[1], list):  # of objects
+        return [{name: invent(type_name, value, f"{path}.{name}", inner) for name, inner in kind[1][1].items()}]
     return {} if kind[0] == "map" else []
 
 
@@ -166,6 +173,8 @@ class StandIn:
         states = (request.prior_state, request.proposed_new_state)
         prior, proposed = (msgpack.unpackb(state.msgpack) for state in states)
         planned = fill(schema, proposed, lambda *_: UNKNOWN) if prior is None else proposed
+        if planned:  # a provider never returns what is write-only
+            planned |= {name: None for name, (_, mode) in schema["attributes"].items() if "write_only" in mode}
         return message("Planned")(planned_state={"msgpack": msgpack.packb(planned)}, legacy_type_system=True)
 
     def apply_resource_change(self, request: Any) -> Any:
@@ -221,11 +230,12 @@ def _serve(provider: StandIn, socket: str) -> Any:
 
 
 class Terraform:
-    """Runs Terraform on a copy of deploy/terraform, with stand-ins for its providers."""
+    """Runs Terraform on a copy of a folder of deploy, with stand-ins for its providers."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """Takes the copy of the repository and the environment; see `terraform`."""
+    def __init__(self, folder: Path, own: Path, environment: Mapping[str, str]) -> None:
+        """Takes the copy of the repository, Terraform's folder in it, and the environment; see `terraform`."""
         self.folder = folder
+        self.own = own
         self.environment = environment
 
     def run(self, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -233,7 +243,7 @@ class Terraform:
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()}
         given = {f"TF_VAR_{name}": text for name, text in texts.items()}
         return subprocess.run(
-            [PROGRAM or "terraform", f"-chdir={self.folder / 'deploy' / 'terraform'}", *words],
+            [PROGRAM or "terraform", f"-chdir={self.own}", *words],
             env={**self.environment, **given},
             capture_output=True,
             text=True,
@@ -266,12 +276,16 @@ class Terraform:
 
 
 @contextmanager
-def terraform(folder: Path, workspace: str = "prod") -> Iterator[Terraform]:
+def terraform(
+    folder: Path, workspace: str = "prod", source: Path = FOLDER, schemas_file: Path = SCHEMAS
+) -> Iterator[Terraform]:
     """Terraform in an empty folder, initialized, in a workspace.
 
     Args:
         folder: where the copy and the state are.
         workspace: the workspace to select.
+        source: the folder of the repository with Terraform's files.
+        schemas_file: the schemas of its providers.
     """
     copied = folder / "repository"
     ignore = shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*")
@@ -280,10 +294,10 @@ def terraform(folder: Path, workspace: str = "prod") -> Iterator[Terraform]:
     shutil.copy(ROOT / "comagic_pipeline.py", copied)
     servers, reattach = [], {}
     with tempfile.TemporaryDirectory() as sockets:  # a socket's path may have 108 characters
-        for name, schemas in read_schemas().items():
+        for name, schemas in read_schemas(schemas_file).items():
             socket = f"{sockets}/{name}"
             servers.append(_serve(StandIn(schemas), socket))
-            reattach[f"registry.terraform.io/hashicorp/{name}"] = {
+            reattach[f"registry.terraform.io/{schemas.get('source', f'hashicorp/{name}')}"] = {
                 **{"Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True},
                 "Addr": {"Network": "unix", "String": socket},
             }
@@ -291,7 +305,7 @@ def terraform(folder: Path, workspace: str = "prod") -> Iterator[Terraform]:
             **{"PATH": os.environ["PATH"], "HOME": str(folder), "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"},
             **{"TF_INPUT": "0", "TF_REATTACH_PROVIDERS": json.dumps(reattach), "TF_CLI_ARGS": "-no-color"},
         }
-        program = Terraform(copied, environment)
+        program = Terraform(copied, copied / source.relative_to(ROOT), environment)
         try:
             for words in (("init",), ("workspace", "select", "-or-create", workspace)):
                 ended = program.run(*words)

@@ -93,6 +93,13 @@ class Warehouse:
             connection.execute("SET TimeZone = 'UTC'; SET search_path = 'comagic'")
             return connection.execute(sql).fetchall()
 
+    def execute(self, *statements: str) -> None:
+        """Changes the tables, as somebody else would; table names follow FROM, INTO or UPDATE."""
+        with duckdb.connect(str(self.file)) as connection:
+            connection.execute("SET search_path = 'comagic'")
+            for statement in statements:
+                connection.execute(statement)
+
     def calls(self) -> dict[int, dict[str, Any]]:
         """Returns the loaded calls by id: child rows as lists again, times in UTC."""
         found = {row["id"]: row for row in self._rows("calls")}
@@ -182,6 +189,12 @@ class BigQuery(Warehouse):
         qualified = f"`{self.project}`.{self.dataset}.{name}"
         return [field.name for field in self.client.query_and_wait(f"SELECT * FROM {qualified} LIMIT 1").schema]
 
+    def execute(self, *statements: str) -> None:
+        """Changes the tables, as somebody else would; table names follow FROM, INTO or UPDATE."""
+        for statement in statements:
+            qualified = rf"\1 `{self.project}`.{self.dataset}."
+            self.client.query_and_wait(re.sub(r"\b(FROM|INTO|UPDATE) (?=[a-z_])", qualified, statement))
+
     def statements(self) -> list[str]:
         """Returns the SQL of all queries that the project has run, oldest first."""
         return [job.query for job in self.client.list_jobs() if job.job_type == "query"][::-1]
@@ -221,3 +234,9 @@ class PostgreSQL(Warehouse):
             cursor = connection.cursor()
             cursor.execute(sql)
             return cursor.fetchall()
+
+    def execute(self, *statements: str) -> None:
+        """Changes the tables, as somebody else would; table names follow FROM, INTO or UPDATE."""
+        with closing(psycopg2.connect(self.address, options="-csearch_path=comagic")) as connection, connection:
+            for statement in statements:
+                connection.cursor().execute(statement)

@@ -67,7 +67,7 @@ def create_views(destination: AnyDestination, dataset_name: str, settings: Setti
             try:
                 _create(client.sql_client, view, dataset)
             except DatabaseException as error:
-                done.failed[name] = str(error).strip().splitlines()[0]
+                done.failed[name] = str(error).strip().partition("\n")[0]
             else:
                 done.created[name] = client.sql_client.make_qualified_table_name(name)
     return done
@@ -77,7 +77,7 @@ def refresh_views(destination: AnyDestination, dataset_name: str, settings: Sett
     """The same after a load: what was loaded stays loaded, so an error is reported and does not end the run."""
     try:
         return create_views(destination, dataset_name, settings)
-    except ComagicError as error:
+    except (ComagicError, DatabaseException) as error:
         return CreatedViews(failed={"views": str(error)})
 
 
