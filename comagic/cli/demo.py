@@ -12,6 +12,7 @@ import dlt
 import pendulum
 
 from ..api.credentials import KeyCredentials
+from ..exceptions import ComagicError
 from ..load.destinations import DATASET, AnyDestination, choose_destination, choose_staging
 from ..load.runner import Load
 from .output import err, out, print_calls_by_campaign
@@ -95,5 +96,9 @@ def _write_report(load: Load) -> None:
     """Writes the demo's report; in a destination that has no views there is none."""
     if not load.views or not load.views.created:
         return
-    write_report(choose_demo_destination(load.destination), DATASET, load.settings, REPORT)
+    try:
+        write_report(choose_demo_destination(load.destination), DATASET, load.settings, REPORT)
+    except ComagicError as error:  # a demo of other resources
+        out.print(f"\nWithout a report: {error}", markup=False, highlight=False)
+        return
     out.print(f"\nThese calls with charts: open {Path(REPORT).absolute()} in a browser.", markup=False, highlight=False)
