@@ -112,7 +112,7 @@ def report(
     """
     first = parse_day("--since", since) if since else None
     last = parse_day("--until", until) if until else None
-    target, settings = read_target(destination, is_demo), resolve_settings()
+    target, settings = read_target(destination, is_demo, is_read_only=True), resolve_settings()
     figures = write_report(*target, settings, output, first, last, language, are_names_shown)
     print_report(figures, output)
 

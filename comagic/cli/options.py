@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from ..load.destinations import DATASET, AnyDestination, choose_dataset, choose_destination
+from ..load.destinations import DATASET, AnyDestination, choose_dataset, choose_destination, read_only
 from ..load.preflight import check_destination
 from ..load.runner import Load
 from ..load.shape import check_shape, stored_schema
@@ -35,10 +35,14 @@ def parse_bounds(since: str | None, until: str | None) -> tuple[datetime | None,
     return start, end
 
 
-def read_target(name: str | None, is_demo: bool, is_checked: bool = True) -> tuple[AnyDestination, str]:
+def read_target(
+    name: str | None, is_demo: bool, is_checked: bool = True, is_read_only: bool = False
+) -> tuple[AnyDestination, str]:
     """The destination and dataset that a command reads; BigQuery is checked first, and the dataset's shape."""
     destination = demos.choose_demo_destination(name) if is_demo else choose_destination(name)
     dataset_name = DATASET if is_demo else choose_dataset()
+    if is_read_only:
+        read_only(destination)
     check_destination(destination, dataset_name)
     if is_checked:
         check_shape(stored_schema(destination, dataset_name), dataset_name)

@@ -131,6 +131,18 @@ def limit_memory(destination: AnyDestination, columns: int) -> None:
         credentials.global_config = {**DUCKDB_MEMORY, "memory_limit": f"{megabytes}MB"}
 
 
+def read_only(destination: AnyDestination) -> AnyDestination:
+    """Opens a DuckDB file to read it alone: beside other readers, and without permission to write it.
+
+    Args:
+        destination: the destination; one with credentials of the user's own stays as it is.
+    """
+    credentials = destination.config_params.get("credentials")
+    if isinstance(credentials, DuckDbCredentials):
+        credentials.read_only = True
+    return destination
+
+
 def choose_staging(url: str | None) -> AnyDestination | None:
     """Returns dlt's staging destination: load jobs take their files from a bucket rather than from this machine.
 

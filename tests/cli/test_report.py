@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from string import Formatter
@@ -83,6 +84,26 @@ def test_report_opens_from_its_file_with_the_figures_of_the_account(
         own = [call for call in calls if call["start_time"].startswith(day)]
         assert by_day[day] == (len(own), sum(call["is_lost"] for call in own))
     assert data["trust"]["is_complete"] is True
+
+
+READS = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+
+
+@pytest.mark.expensive(3)
+def test_report_reads_a_file_that_something_else_reads(serve: Serve, command: Command, place: Path) -> None:
+    """DuckDB allows many readers, or one writer: the report is a reader."""
+    warehouse = Warehouse(place)
+    warehouse.load(serve(recent_account(1)))
+    warehouse.pipeline.deactivate()
+    words = [sys.executable, "-c", READS, str(warehouse.file)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout
+        assert reader.stdin
+        reader.stdout.readline()
+        result = command("report")
+        reader.stdin.close()
+    assert result.code == 0, result.err
+    assert (place / "comagic_report.html").exists()
 
 
 def test_report_says_what_it_cannot_show(serve: Serve, command: Command, place: Path) -> None:
