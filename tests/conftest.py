@@ -28,7 +28,7 @@ from tests.support.processes import SCRIPT, Command, Outcome, Start
 from tests.support.sampling import sample_within
 from tests.support.warehouses import BigQuery, PostgreSQL, Warehouse
 
-EXPENSIVE_SECONDS, USUAL_SECONDS = 40, 8
+EXPENSIVE_SECONDS, USUAL_SECONDS = 30, 8
 """What all the expensive tests of a run may take together, and what one takes whose mark does not say."""
 
 gc.freeze()  # what is imported stays, and rows are not garbage: with Python's own threshold, tests take a tenth longer

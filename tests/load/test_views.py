@@ -76,6 +76,12 @@ def check_all(warehouse: Warehouse, account: SyntheticAccount) -> None:
         assert rows, name
         wanted = expected.tracking_quality(numbers) if name == "tracking_quality" else getattr(expected, name)()
         check(rows, wanted)
+    flat = expected.calls_flat()
+    loaded = read_view(warehouse, "calls_flat")
+    check([{name: str(row[name]) if name == "tags" else row[name] for name in flat[0]} for row in loaded], flat)
+    ((runs, rows, outcome),) = warehouse.query("SELECT COUNT(*), SUM(rows_loaded), MAX(outcome) FROM sync_runs")
+    ((noted,),) = warehouse.query("SELECT SUM(rows_loaded) FROM load_windows")
+    assert (runs, rows, outcome) == (1, noted, "complete")
 
 
 @pytest.mark.expensive(6)

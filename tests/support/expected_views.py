@@ -55,6 +55,35 @@ class ExpectedViews:
             }
         )
 
+    def calls_flat(self) -> list[Row]:
+        """The columns that are the view's own."""
+        return [self._flat(call) for call in self.calls]
+
+    def _flat(self, call: Row) -> Row:
+        number, tags = call["contact_phone_number"], [tag["tag_name"] for tag in call["tags"] or ()]
+        marks, records = call["attributes"] or (), call["call_records"] or ()
+        link = f"https://app.comagic.ru/system/media/talk/{call['communication_id']}"
+        return {
+            "id": call["id"],
+            "partition_date": day_of(call),
+            "start_time": self._instant(call["start_time"]),
+            "start_time_local": moment_of(call),
+            "weekday": day_of(call).isoweekday(),
+            "hour": moment_of(call).hour,
+            "phone": f"+{number}" if number else None,
+            "traffic_source": call["utm_source"],
+            "traffic_medium": call["utm_medium"] or call["channel"],
+            "campaign": call["campaign_name"],
+            "employee": call["last_answered_employee_full_name"],
+            "site": call["site_domain_name"],
+            "tags": str(tags),
+            "tags_text": ", ".join(tags) or None,
+            "is_missed": is_missed(call),
+            "is_first": "first" in marks,
+            "is_target": "target" in marks,
+            "recording_url": f"{link}/{records[0]}/" if records else None,
+        }
+
     def missed_calls(self) -> list[Row]:
         answered: dict[str, list[Row]] = defaultdict(list)
         for call in self.calls:
