@@ -188,11 +188,12 @@ class Settings(_Checked):
         "minute's quota is left. With 1, one request follows another",
         whole_number(1, 10),
     )
-    load_package_rows: int = _setting(
-        200_000,
+    load_package_rows: int | None = _setting(
+        None,
         "Rows after which a load package is committed, at the next finished window; a window with more is split. 0 for "
         "one package",
-        whole_number(0, 10_000_000),
+        optional(whole_number(0, 10_000_000)),
+        "100,000; 200,000 in BigQuery",
     )
     max_minutes: float | None = _setting(
         None, "Time limit of a run in minutes; `--max-minutes` overrides it", optional(parse_minutes)

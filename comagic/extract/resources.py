@@ -249,7 +249,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
             loaded_with.save_backfill(context.since, end, str(zone))
             forget_days(report, context)
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
-        is_full = loaded >= (share or settings.load_package_rows) or len(manifest.days) >= MAX_DAYS
+        is_full = loaded >= (share or settings.load_package_rows or 0) or len(manifest.days) >= MAX_DAYS
         if settings.load_package_rows and is_full and is_whole and not is_last:
             return
     progress.pause(name, left=len(windows) - len(affordable))

@@ -34,12 +34,16 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
+PACKAGE_ROWS, BIGQUERY_PACKAGE_ROWS = 100_000, 200_000
+"""Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more."""
+
 DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
 
-DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 40, 3.5
-"""Memory that DuckDB may take. A merge needs 2 to 3 MB a column, however many rows it has (measured with DuckDB 1.5);
-the rest DuckDB would fill with what it has read of the table, and a load would take more memory with each year."""
+DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 60, 5.5
+"""Memory that DuckDB may take. A merge of 200,000 rows into a million needs more than 3.5 MB a column, and less
+than this (measured with DuckDB 1.5); the rest DuckDB would fill with what it has read of the table, and a load would
+take more memory with each year."""
 
 
 LAKE_CONFIG = "destination.ducklake.credentials.global_config"
@@ -141,6 +145,11 @@ def read_only(destination: AnyDestination) -> AnyDestination:
     if isinstance(credentials, DuckDbCredentials):
         credentials.read_only = True
     return destination
+
+
+def default_package_rows(destination: AnyDestination) -> int:
+    """Rows of a load package where none are configured. In BigQuery each package costs: docs/bigquery.md, Cost."""
+    return BIGQUERY_PACKAGE_ROWS if destination.destination_type == BIGQUERY else PACKAGE_ROWS
 
 
 def choose_staging(url: str | None) -> AnyDestination | None:

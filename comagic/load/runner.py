@@ -25,7 +25,7 @@ from ..extract.rereads import reread_contexts
 from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
-from .destinations import BIGQUERY, limit_memory
+from .destinations import BIGQUERY, default_package_rows, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
 from .normalizing import choose_workers, forget_workers, prepare_workers
@@ -132,6 +132,9 @@ class Load:
             restore_missing(pipeline, stored, self.settings.start_date, self.progress.report, self.needed_tables)
         )
         finish_interrupted(pipeline, self.progress.report)
+        if self.settings.load_package_rows is None:
+            self.settings = self.settings.copy()
+            self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
         has_workers = prepare_workers()
         if has_workers:
@@ -249,7 +252,7 @@ class Load:
         while left := [one for one in reports if not self.progress.is_done(one[0].name(one[1]))]:
             # what the last package had no room for comes first
             left.sort(key=lambda one: one[0].name(one[1]) in self.progress.syncs)
-            share = -(-self.settings.load_package_rows // len(left))
+            share = -(-(self.settings.load_package_rows or 0) // len(left))
             parts = [(replace(context, package_share=share), [report]) for context, report in left]
             yield make_source(parts).with_resources(*(context.name(report) for context, report in left))
 

@@ -24,6 +24,7 @@ import dlt
 import duckdb
 
 from comagic import KeyCredentials, comagic_source
+from comagic.load.destinations import BIGQUERY_PACKAGE_ROWS
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
@@ -93,7 +94,7 @@ class Run:
     """
 
     calls_per_day: int
-    package_rows: int = Settings.load_package_rows
+    package_rows: int = BIGQUERY_PACKAGE_ROWS
 
     @property
     def days(self) -> int:
