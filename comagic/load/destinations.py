@@ -34,16 +34,17 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
-PACKAGE_ROWS, BIGQUERY_PACKAGE_ROWS = 100_000, 200_000
+PACKAGE_ROWS, BIGQUERY_PACKAGE_ROWS = 50_000, 200_000
 """Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more."""
 
 DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
 
-DUCKDB_MEGABYTES, DUCKDB_MEGABYTES_PER_COLUMN = 60, 5.5
-"""Memory that DuckDB may take. A merge of 200,000 rows into a million needs more than 3.5 MB a column, and less
-than this (measured with DuckDB 1.5); the rest DuckDB would fill with what it has read of the table, and a load would
-take more memory with each year."""
+DUCKDB_MEGABYTES = 40
+DUCKDB_MEGABYTES_PER_COLUMN, DUCKDB_MEGABYTES_PER_COLUMN_OF_LARGE_PACKAGES = 3.5, 5.5
+"""Memory that DuckDB may take. A merge of 100,000 rows needs 2 to 3 MB a column, one of 200,000 rows into a million
+between 3.5 and 5.5 (measured with DuckDB 1.5); the rest DuckDB would fill with what it has read of the table, and a load
+would take more memory with each year."""
 
 
 LAKE_CONFIG = "destination.ducklake.credentials.global_config"
@@ -122,16 +123,19 @@ def has_pyarrow() -> bool:
     return find_spec("pyarrow") is not None
 
 
-def limit_memory(destination: AnyDestination, columns: int) -> None:
+def limit_memory(destination: AnyDestination, columns: int, package_rows: int | None = None) -> None:
     """Limits the memory that DuckDB takes during a load to what merging a table needs; it spills to disk.
 
     Args:
         destination: the destination; one with credentials of the user's own stays as it is.
         columns: columns of the widest table.
+        package_rows: the setting `load_package_rows`: a larger one than the default needs more.
     """
+    is_large = package_rows is not None and not 0 < package_rows <= PACKAGE_ROWS
+    per_column = DUCKDB_MEGABYTES_PER_COLUMN_OF_LARGE_PACKAGES if is_large else DUCKDB_MEGABYTES_PER_COLUMN
     credentials = destination.config_params.get("credentials")
     if isinstance(credentials, DuckDbCredentials):
-        megabytes = DUCKDB_MEGABYTES + math.ceil(DUCKDB_MEGABYTES_PER_COLUMN * columns)
+        megabytes = DUCKDB_MEGABYTES + math.ceil(per_column * columns)
         credentials.global_config = {**DUCKDB_MEMORY, "memory_limit": f"{megabytes}MB"}
 
 

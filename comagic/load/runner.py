@@ -127,7 +127,7 @@ class Load:
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
-        limit_memory(pipeline.destination, self._widest(stored, chosen))
+        limit_memory(pipeline.destination, self._widest(stored, chosen), self.settings.load_package_rows)
         self.progress.warn(
             restore_missing(pipeline, stored, self.settings.start_date, self.progress.report, self.needed_tables)
         )

@@ -19,7 +19,7 @@ SETTING = "SELECT current_setting('memory_limit')"
 
 @pytest.mark.parametrize(
     ("fields", "limit"),
-    [(["id", "start_time", "tags"], 60 + 5.5 * 3), ("all", 60 + 5.5 * 105)],
+    [(["id", "start_time", "tags"], 40 + 3.5 * 3), ("all", 40 + 3.5 * 110)],
 )
 def test_duckdb_is_limited_by_the_number_of_columns(
     serve: Serve, place: Path, fields: str | list[str], limit: float
