@@ -43,8 +43,8 @@ DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 DUCKDB_MEGABYTES = 40
 DUCKDB_MEGABYTES_PER_COLUMN, DUCKDB_MEGABYTES_PER_COLUMN_OF_LARGE_PACKAGES = 3.5, 5.5
 """Memory that DuckDB may take. A merge of 100,000 rows needs 2 to 3 MB a column, one of 200,000 rows into a million
-between 3.5 and 5.5 (measured with DuckDB 1.5); the rest DuckDB would fill with what it has read of the table, and a load
-would take more memory with each year."""
+between 3.5 and 5.5 (measured with DuckDB 1.5); the rest DuckDB would fill with what it has read of the table, and a
+load would take more memory with each year."""
 
 
 LAKE_CONFIG = "destination.ducklake.credentials.global_config"
