@@ -9,7 +9,7 @@ import pytest
 from comagic.sandbox import SandboxServer, Switches
 from tests.support.accounts import LONG_AGO, TODAY, access_to, expected_calls, recent_account, resource_options
 from tests.support.processes import Command, Serve
-from tests.support.warehouses import BigQuery, Warehouse
+from tests.support.warehouses import BigQuery, PostgreSQL, Warehouse
 
 CLIENTS = [10_010, 10_020]
 """Those of the synthetic account; both have the same calls, with the same ids."""
@@ -52,16 +52,20 @@ def test_rows_of_all_clients_are_loaded_with_the_client_in_their_key(
 
 
 @pytest.mark.expensive
-def test_clients_are_loaded_into_bigquery(serve: Serve, command: Command, warehouse_in_bigquery: BigQuery) -> None:
-    sandbox, environment = serve_agency(serve, **warehouse_in_bigquery.environment, LOAD__WORKERS="1")
+@pytest.mark.parametrize("kind", ["bigquery", "postgres"])
+def test_clients_are_loaded_into_servers(
+    serve: Serve, command: Command, request: pytest.FixtureRequest, kind: str
+) -> None:
+    server: BigQuery | PostgreSQL = request.getfixturevalue(f"warehouse_in_{kind}")
+    sandbox, environment = serve_agency(serve, **server.environment, LOAD__WORKERS="1")
     entries = sandbox.account.dictionaries["tags"]
     for names in (("goals", "tags"), ("tags",)):
         result = command(*resource_options(*names), **environment)
         assert result.code == 0, result.err
         expected = [(user_id, len(entries), len(entries)) for user_id in CLIENTS]
-        assert rows_and_ids(warehouse_in_bigquery, "tags") == expected
+        assert rows_and_ids(server, "tags") == expected
         entries.pop()
-    goals = rows_and_ids(warehouse_in_bigquery, "goals")
+    goals = rows_and_ids(server, "goals")
     assert [(user_id, rows == ids) for user_id, rows, ids in goals] == [(user_id, True) for user_id in CLIENTS]
     del environment["SOURCES__COMAGIC__USER_IDS"]
     result = command(*resource_options("tags"), **environment, SOURCES__COMAGIC__USER_ID="10010")
