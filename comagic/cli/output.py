@@ -281,9 +281,8 @@ def _print_skipped(progress: Progress, optional: Collection[str]) -> None:
 def _print_report(report: Freshness) -> None:
     client = "" if report.user_id is None else f" of client {report.user_id}"
     up_to = "no incremental run yet"
-    if report.loaded_up_to and report.age is not None:
-        hours = report.age.total_seconds() / 3600
-        up_to = f"loaded up to {report.loaded_up_to:{API_TIME}} UTC, {hours:.1f} hours ago"
+    if report.loaded_up_to:
+        up_to = f"loaded up to {report.loaded_up_to:{API_TIME}} UTC, {_hours_since(report.loaded_up_to):.1f} hours ago"
     out.print(f"[bold]{report.resource}[/bold]{client}: {up_to}; {report.rows:,} rows", highlight=False)
     notes = ["reached its end" if report.is_complete else "stopped before its end"]
     if report.missing > 0:

@@ -9,11 +9,30 @@ import dlt
 from dlt.common.schema import Schema
 
 from ..exceptions import ComagicError
-from .destinations import BIGQUERY, POSTGRES, AnyDestination, is_missing_file
-from .postgres import comment
+from .destinations import BIGQUERY, AnyDestination, is_missing_file
 
 Descriptions = dict[str, tuple[str, dict[str, str]]]
 """By table: its own description, and those of its columns."""
+
+COMMENTS = {
+    "duckdb": (
+        "SELECT comment FROM duckdb_tables() WHERE schema_name = %s AND table_name = %s",
+        "SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = %s AND table_name = %s",
+    ),
+    "postgres": (
+        """
+SELECT obj_description(c.oid, 'pg_class')
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
+""",
+        """
+SELECT a.attname, col_description(c.oid, a.attnum)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+""",
+    ),
+}
+"""Queries for the comment on a table, and for those on its columns, by sqlglot's name of the SQL."""
 
 
 def update_descriptions(destination: AnyDestination, dataset_name: str) -> list[str]:
@@ -39,10 +58,9 @@ def update_descriptions(destination: AnyDestination, dataset_name: str) -> list[
         known = described_tables(dataset.schema)
         if destination.destination_type == BIGQUERY:
             return [name for name, texts in known.items() if _describe_in_bigquery(client, name, *texts)]
-        if client.capabilities.sqlglot_dialect == "duckdb":
-            return [name for name, texts in known.items() if _describe_in_duckdb(client, name, *texts)]
-        if destination.destination_type == POSTGRES:
-            return [name for name, texts in known.items() if comment(client, name, *texts)]
+        dialect = str(client.capabilities.sqlglot_dialect)
+        if dialect in COMMENTS:
+            return [name for name, texts in known.items() if _comment(client, dialect, name, *texts)]
     raise ComagicError(f"describe works for bigquery, duckdb and postgres, not for {destination.destination_name}.")
 
 
@@ -85,26 +103,23 @@ def _describe_in_bigquery(client: Any, name: str, table_text: str, column_texts:
     return True
 
 
-def _describe_in_duckdb(client: Any, name: str, table_text: str, column_texts: dict[str, str]) -> bool:
-    dataset = client.dataset_name
-    found = client.execute_sql(
-        "SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = %s AND table_name = %s", dataset, name
-    )
-    comments = dict(found or [])
-    table = client.make_qualified_table_name(name)
-    own = client.execute_sql(
-        "SELECT comment FROM duckdb_tables() WHERE schema_name = %s AND table_name = %s", dataset, name
-    )
-    if not own:
+def _comment(client: Any, dialect: str, name: str, table_text: str, column_texts: dict[str, str]) -> bool:
+    """Writes the comments that have changed, where tables have comments."""
+    table_query, columns_query = COMMENTS[dialect]
+    own = client.execute_sql(table_query, client.dataset_name, name)
+    if not own:  # a list that has never had an element
         return False
-    changes = [] if own[0][0] == table_text else [f"COMMENT ON TABLE {table} IS {_literal(table_text)}"]
+    comments = dict(client.execute_sql(columns_query, client.dataset_name, name) or [])
+    table = client.make_qualified_table_name(name)
+    changes = [] if own[0][0] == table_text else [f"COMMENT ON TABLE {table} IS {literal(table_text)}"]
     for column, text in column_texts.items():
         if column in comments and comments[column] != text:
-            changes.append(f"COMMENT ON COLUMN {table}.{client.escape_column_name(column)} IS {_literal(text)}")
+            changes.append(f"COMMENT ON COLUMN {table}.{client.escape_column_name(column)} IS {literal(text)}")
     client.execute_many(changes)
     return bool(changes)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as standard SQL writes it."""
     quoted = text.replace("'", "''")
     return f"'{quoted}'"

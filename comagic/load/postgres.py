@@ -1,9 +1,9 @@
-"""What PostgreSQL gets besides what dlt creates: indexes, comments, and a check that a session is one.
+"""What PostgreSQL gets besides what dlt creates: indexes; and what is checked there before a load.
 
-Facts: PostgreSQL 16's manual (CREATE INDEX, COMMENT, pg_indexes); PgBouncer's feature map, transaction pooling.
+Facts: PostgreSQL 16's manual (CREATE INDEX, pg_indexes, functions on privileges); PgBouncer's feature map.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -30,17 +30,6 @@ SELECT
         FROM pg_namespace WHERE nspname = %s
     ),
     has_database_privilege(current_database(), 'CREATE')
-"""
-
-COMMENTS = """
-SELECT a.attname, col_description(c.oid, a.attnum)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
-"""
-TABLE_COMMENT = """
-SELECT obj_description(c.oid, 'pg_class')
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
 """
 
 
@@ -140,28 +129,3 @@ def _wanted_indexes(schema: Any) -> Iterator[tuple[str, tuple[str, list[str], bo
 def _index_name(table: str, purpose: str) -> str:
     name = f"{table}__by_{purpose}"
     return name if len(name) <= MAX_NAME else f"{sha256(name.encode()).hexdigest()[:16]}__by_{purpose}"
-
-
-def comment(client: Any, name: str, table_text: str, column_texts: Mapping[str, str]) -> bool:
-    """Updates the comments on a table and its columns; returns whether any changed.
-
-    Args:
-        client: dlt's SQL client, connected.
-        name: the table.
-        table_text: the table's description.
-        column_texts: those of columns.
-    """
-    own = client.execute_sql(TABLE_COMMENT, client.dataset_name, name)
-    if not own:  # a list that has never had an element
-        return False
-    comments = dict(client.execute_sql(COMMENTS, client.dataset_name, name) or [])
-    table = client.make_qualified_table_name(name)
-    changes = [] if own[0][0] == table_text else [(f"COMMENT ON TABLE {table} IS", table_text)]
-    changes += [
-        (f"COMMENT ON COLUMN {table}.{client.escape_column_name(column)} IS", text)
-        for column, text in column_texts.items()
-        if column in comments and comments[column] != text
-    ]
-    for statement, text in changes:
-        client.execute_sql(f"{statement} %s", text)
-    return bool(changes)

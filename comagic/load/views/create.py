@@ -12,6 +12,7 @@ from dlt.destinations.exceptions import DatabaseException
 from ...api.brands import site_of
 from ...exceptions import ComagicError
 from ...settings import Settings, configured_base_url
+from ..descriptions import literal
 from ..destinations import BIGQUERY, DUCKDB, POSTGRES, AnyDestination, is_missing_file, open_client
 from .dbt import write_package
 from .definitions import View, views
@@ -28,7 +29,7 @@ FIRST_LOOK = "SELECT * FROM {view} LIMIT 0"
 DIALECTS = {BIGQUERY: "bigquery", DUCKDB: "duckdb", POSTGRES: "postgres"}
 """sqlglot's name of the SQL, by destination."""
 
-NOT_LOADED = "Nothing has been loaded yet: load first, then create the views."
+NOT_LOADED = "Nothing has been loaded yet: load first."
 
 
 @dataclass
@@ -161,9 +162,9 @@ def _statements(client: Any, view: View, dataset: Dataset, name: str) -> Iterato
     if dataset.dialect == "postgres" and not _replace(client, name, query):
         yield DROP.format(view=name)
     yield CREATE.format(view=name, query=query)
-    yield DESCRIBE.format(view=name, description=_literal(view.description))
+    yield DESCRIBE.format(view=name, description=literal(view.description))
     for column, text in described.items():
-        yield DESCRIBE_COLUMN.format(view=name, column=quoted(column), description=_literal(text))
+        yield DESCRIBE_COLUMN.format(view=name, column=quoted(column), description=literal(text))
 
 
 def _replace(client: Any, name: str, query: str) -> bool:
@@ -175,11 +176,6 @@ def _replace(client: Any, name: str, query: str) -> bool:
         client.execute_sql(CREATE.format(view=name, query=query))
         return True
     return False
-
-
-def _literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
 
 
 def _text(text: str) -> str:
