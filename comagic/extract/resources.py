@@ -4,9 +4,10 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any
 
 import dlt
@@ -51,6 +52,9 @@ from .windows import API_TIME, SECOND, to_local, to_utc
 SOURCE_NAME = "comagic"
 ACCOUNTS_KEY = "accounts"
 """Key in the source's state: whose data the dataset has, by client of an agency."""
+
+PART_ROWS = 2_000
+"""Rows that are given to dlt at once: it writes them as one line of JSON, and reads that as a whole to normalize it."""
 
 Cursor = dlt.sources.incremental[datetime]
 
@@ -219,13 +223,11 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     )
     progress.plan(name, planned)
     manifest, share = _open_manifest(report, context), context.package_share
+    note = partial(note_days, report, context=context, reached=period.reached, present=present)
     loaded = 0
     for part in reader.read(affordable):
         if not isinstance(part, WindowResult):
-            rows = _transformed(part, transformer, manifest)
-            note_days(report, rows, context, period.reached, present)
-            yield rows
-            del rows
+            yield from _transformed(part, transformer, manifest, note)
             _check_disposition(report)
             continue
         if report.merge_key:  # days are replaced whole
@@ -273,18 +275,26 @@ def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iter
             is_incremental, started = context.since is None, context.present
             yield from _finish_window(part, name, transformer, progress, window.end, is_incremental, zone, started)
         else:
-            yield _transformed(part, transformer, manifest)
+            yield from _transformed(part, transformer, manifest)
             _check_disposition(report)
     for message in reader.messages():
         progress.report(message)
 
 
-def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Row]:
-    """A page of a report for dlt, noted in the manifest."""
-    done = transformer.transform(rows)
-    manifest.add_rows(len(done))
-    manifest.add_days({row[PARTITION_DATE] for row in done})
-    return done
+def _transformed(
+    rows: Sequence[Row],
+    transformer: RowTransformer,
+    manifest: Manifest,
+    note: Callable[[list[Row]], None] = lambda _: None,
+) -> Iterator[list[Row]]:
+    """A page of a report for dlt, in parts, noted in the manifest and by what else takes note."""
+    for start in range(0, len(rows), PART_ROWS):
+        done = transformer.transform(rows[start : start + PART_ROWS])
+        manifest.add_rows(len(done))
+        manifest.add_days({row[PARTITION_DATE] for row in done})
+        note(done)
+        yield done
+        del done  # or two parts would be in memory
 
 
 def _finish_window(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..catalog import Resource
 from .convert import Unconvertible, shorten, to_integer, to_local_time, to_text
@@ -36,8 +36,7 @@ class RejectedRow:
         return f"{self.field} of the rejected row {self.id}"
 
 
-@dataclass(frozen=True)
-class IdentifiedRow:
+class IdentifiedRow(NamedTuple):
     """A row with its key, and its local time if the resource has one."""
 
     row: Row

@@ -34,8 +34,9 @@ REPLACE: Any = "insert-from-staging"
 """How dlt replaces a dictionary: rows are loaded into a staging table, then swapped in, in DuckDB in one transaction.
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
-PACKAGE_ROWS, BIGQUERY_PACKAGE_ROWS = 50_000, 200_000
-"""Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more."""
+PACKAGE_ROWS, LARGE_PACKAGE_ROWS = 50_000, 200_000
+"""Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more. A large one
+saves time, as each takes half a second and more, and cost in BigQuery. A small one saves memory."""
 
 DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
@@ -123,15 +124,15 @@ def has_pyarrow() -> bool:
     return find_spec("pyarrow") is not None
 
 
-def limit_memory(destination: AnyDestination, columns: int, package_rows: int | None = None) -> None:
+def limit_memory(destination: AnyDestination, columns: int, package_rows: int = PACKAGE_ROWS) -> None:
     """Limits the memory that DuckDB takes during a load to what merging a table needs; it spills to disk.
 
     Args:
         destination: the destination; one with credentials of the user's own stays as it is.
         columns: columns of the widest table.
-        package_rows: the setting `load_package_rows`: a larger one than the default needs more.
+        package_rows: rows of a load package: more than 50,000 need more.
     """
-    is_large = package_rows is not None and not 0 < package_rows <= PACKAGE_ROWS
+    is_large = not 0 < package_rows <= PACKAGE_ROWS
     per_column = DUCKDB_MEGABYTES_PER_COLUMN_OF_LARGE_PACKAGES if is_large else DUCKDB_MEGABYTES_PER_COLUMN
     credentials = destination.config_params.get("credentials")
     if isinstance(credentials, DuckDbCredentials):
@@ -151,9 +152,17 @@ def read_only(destination: AnyDestination) -> AnyDestination:
     return destination
 
 
-def default_package_rows(destination: AnyDestination) -> int:
-    """Rows of a load package where none are configured. In BigQuery each package costs: docs/bigquery.md, Cost."""
-    return BIGQUERY_PACKAGE_ROWS if destination.destination_type == BIGQUERY else PACKAGE_ROWS
+def default_package_rows(destination: AnyDestination, has_workers: bool) -> int:
+    """Rows of a load package where none are configured.
+
+    Many in BigQuery, where each package costs (docs/bigquery.md, Cost), and where there are two cores, and so memory.
+
+    Args:
+        destination: the destination.
+        has_workers: whether two processes normalize large packages.
+    """
+    is_large = has_workers or destination.destination_type == BIGQUERY
+    return LARGE_PACKAGE_ROWS if is_large else PACKAGE_ROWS
 
 
 def choose_staging(url: str | None) -> AnyDestination | None:

@@ -127,18 +127,18 @@ class Load:
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
+        has_workers = prepare_workers()
+        if has_workers:
+            self._stack.callback(forget_workers, multiprocessing.active_children())
+        if self.settings.load_package_rows is None:
+            self.settings = self.settings.copy()
+            self.settings.load_package_rows = default_package_rows(pipeline.destination, has_workers)
         limit_memory(pipeline.destination, self._widest(stored, chosen), self.settings.load_package_rows)
         self.progress.warn(
             restore_missing(pipeline, stored, self.settings.start_date, self.progress.report, self.needed_tables)
         )
         finish_interrupted(pipeline, self.progress.report)
-        if self.settings.load_package_rows is None:
-            self.settings = self.settings.copy()
-            self.settings.load_package_rows = default_package_rows(pipeline.destination)
         clients = list_clients(self.client, self.settings)
-        has_workers = prepare_workers()
-        if has_workers:
-            self._stack.callback(forget_workers, multiprocessing.active_children())
         present = pendulum.now("UTC")  # or the end of the period would move while it is read ahead
         parts: list[Part] = [
             (

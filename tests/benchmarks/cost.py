@@ -24,7 +24,7 @@ import dlt
 import duckdb
 
 from comagic import KeyCredentials, comagic_source
-from comagic.load.destinations import BIGQUERY_PACKAGE_ROWS
+from comagic.load.destinations import LARGE_PACKAGE_ROWS
 from comagic.sandbox import SandboxServer, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
@@ -94,7 +94,7 @@ class Run:
     """
 
     calls_per_day: int
-    package_rows: int = BIGQUERY_PACKAGE_ROWS
+    package_rows: int = LARGE_PACKAGE_ROWS
 
     @property
     def days(self) -> int:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from comagic import catalog
 from comagic.catalog import (
     BY_DAY,
     BY_FILTER,
@@ -307,3 +309,11 @@ def test_report_declares_every_required_request_parameter(report: Report) -> Non
     assert set(report.for_each).union([report.parents.parameter] if report.parents else []) == required
     assert (report.period in (BY_FILTER, BY_PARENT)) == (not dates & {param["name"] for param in params})
     assert set(report.for_each.values()) <= set(dictionaries())
+
+
+def test_both_parsers_of_yaml_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert catalog.LOADER is yaml.CSafeLoader, "PyYAML's wheels have it"
+    by_c = [catalog._read_yaml(file) for file in sorted(catalog.HERE.rglob("*.yaml"))]
+    monkeypatch.setattr(catalog, "LOADER", yaml.SafeLoader)
+    assert [catalog._read_yaml(file) for file in sorted(catalog.HERE.rglob("*.yaml"))] == by_c
+    assert len(by_c) > 30

@@ -1,10 +1,13 @@
 """Load packages: shared by reports and clients, bounded by rows and days, and what was read longest ago comes first."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from comagic.extract.transform import Row, RowTransformer
+from comagic.load.destinations import choose_destination, default_package_rows
 from comagic.sandbox import Switches
 from tests.support.accounts import (
     LONG_AGO,
@@ -72,3 +75,46 @@ def test_what_was_read_longest_ago_is_read_first(serve: Serve, command: Command,
     assert load("calls", "chats", "tags") == ["chats", "calls", "tags"]
     assert load("calls", "chats") == ["chats", "calls"]
     assert load("calls", "chats", "tags") == ["tags", "chats", "calls"]
+
+
+def test_page_is_given_to_dlt_in_parts_and_every_row_is_loaded(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt reads what it was given at once as a whole again: a whole page would take more memory, in each process."""
+    sizes = []
+    transform = RowTransformer.transform
+
+    def note(transformer: RowTransformer, rows: Sequence[Row]) -> list[Row]:
+        sizes.append(len(rows))
+        return transform(transformer, rows)
+
+    monkeypatch.setattr(RowTransformer, "transform", note)
+    monkeypatch.setattr("comagic.extract.resources.PART_ROWS", 7)
+    account = recent_account(20)
+    result = command(**access_to(serve(account)))
+    assert result.code == 0, result.err
+    assert (max(sizes), len(set(sizes)) > 1) == (7, True)
+    assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "has_workers", "rows"),
+    [("duckdb", True, 200_000), ("duckdb", False, 50_000), ("postgres", False, 50_000), ("bigquery", False, 200_000)],
+)
+def test_packages_are_large_where_memory_is_not_short_or_each_costs(
+    destination: str, has_workers: bool, rows: int
+) -> None:
+    assert default_package_rows(choose_destination(destination), has_workers) == rows
+
+
+def test_load_has_large_packages_if_two_processes_normalize(
+    serve: Serve, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr("comagic.load.runner.limit_memory", lambda *given: chosen.append(given[-1]))
+    environment = access_to(serve(recent_account(1)))
+    for has_workers in (True, False):
+        monkeypatch.setattr("comagic.load.runner.prepare_workers", lambda found=has_workers: found)
+        assert command(**environment).code == 0
+    assert command(**environment, SOURCES__COMAGIC__LOAD_PACKAGE_ROWS="70000").code == 0
+    assert chosen == [200_000, 50_000, 70_000]
