@@ -18,14 +18,18 @@ SETTING = "SELECT current_setting('memory_limit')"
 
 
 @pytest.mark.parametrize(
-    ("fields", "limit"),
-    [(["id", "start_time", "tags"], 40 + 3.5 * 3), ("all", 40 + 3.5 * 110)],
+    ("fields", "package_rows", "limit"),
+    [
+        (["id", "start_time", "tags"], 50_000, 40 + 3.5 * 3),
+        ("all", 50_000, 40 + 3.5 * 110),
+        ("all", 50_001, 40 + 5.5 * 110),
+    ],
 )
-def test_duckdb_is_limited_by_the_number_of_columns(
-    serve: Serve, place: Path, fields: str | list[str], limit: float
+def test_duckdb_is_limited_by_the_number_of_columns_and_the_size_of_packages(
+    serve: Serve, place: Path, fields: str | list[str], package_rows: int, limit: float
 ) -> None:
     assert place == Path.cwd()
-    settings = resolve_settings(fields=fields)
+    settings = resolve_settings(fields=fields, load_package_rows=package_rows)
     client = open_client(
         settings, credentials=KeyCredentials(access_token=KEY), base_url=serve(recent_account(1)).base_url
     )
