@@ -193,7 +193,7 @@ class Settings(_Checked):
         "Rows after which a load package is committed, at the next finished window; a window with more is split. 0 for "
         "one package",
         optional(whole_number(0, 10_000_000)),
-        "200,000; 50,000 with one core, except in BigQuery",
+        "200,000 in BigQuery and where two processes normalize, else 50,000",
     )
     max_minutes: float | None = _setting(
         None, "Time limit of a run in minutes; `--max-minutes` overrides it", optional(parse_minutes)

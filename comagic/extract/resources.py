@@ -4,10 +4,9 @@ A report's period is read window by window: windows (`windows`) → pages (`read
 which does the schema, the child tables, the state and the merge.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from functools import partial
 from typing import Any
 
 import dlt
@@ -223,11 +222,13 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     )
     progress.plan(name, planned)
     manifest, share = _open_manifest(report, context), context.package_share
-    note = partial(note_days, report, context=context, reached=period.reached, present=present)
     loaded = 0
-    for part in reader.read(affordable):
+    for part in _in_parts(reader.read(affordable)):
         if not isinstance(part, WindowResult):
-            yield from _transformed(part, transformer, manifest, note)
+            rows = _transformed(part, transformer, manifest)
+            note_days(report, rows, context, period.reached, present)
+            yield rows
+            del rows
             _check_disposition(report)
             continue
         if report.merge_key:  # days are replaced whole
@@ -270,31 +271,34 @@ def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iter
     transformer = context.transformer(report, zone, context.parameters(report), columns)
     manifest = _open_manifest(report, context)
     reader = ParentsReader(report, parents, context, zone, dlt.current.resource_state(name))
-    for part in reader.read(window, now):
+    for part in _in_parts(reader.read(window, now)):
         if isinstance(part, WindowResult):
             is_incremental, started = context.since is None, context.present
             yield from _finish_window(part, name, transformer, progress, window.end, is_incremental, zone, started)
         else:
-            yield from _transformed(part, transformer, manifest)
+            yield _transformed(part, transformer, manifest)
             _check_disposition(report)
     for message in reader.messages():
         progress.report(message)
 
 
-def _transformed(
-    rows: Sequence[Row],
-    transformer: RowTransformer,
-    manifest: Manifest,
-    note: Callable[[list[Row]], None] = lambda _: None,
-) -> Iterator[list[Row]]:
-    """A page of a report for dlt, in parts, noted in the manifest and by what else takes note."""
-    for start in range(0, len(rows), PART_ROWS):
-        done = transformer.transform(rows[start : start + PART_ROWS])
-        manifest.add_rows(len(done))
-        manifest.add_days({row[PARTITION_DATE] for row in done})
-        note(done)
-        yield done
-        del done  # or two parts would be in memory
+def _in_parts(read: Iterable[list[Row] | WindowResult]) -> Iterator[list[Row] | WindowResult]:
+    """What was read, with each page in parts of `PART_ROWS`."""
+    for page in read:
+        if isinstance(page, WindowResult):
+            yield page
+            continue
+        for start in range(0, len(page), PART_ROWS):
+            yield page[start : start + PART_ROWS]
+        del page  # or two pages would be in memory during the next call
+
+
+def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Row]:
+    """Rows of a report for dlt, noted in the manifest."""
+    done = transformer.transform(rows)
+    manifest.add_rows(len(done))
+    manifest.add_days({row[PARTITION_DATE] for row in done})
+    return done
 
 
 def _finish_window(

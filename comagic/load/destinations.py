@@ -35,8 +35,8 @@ REPLACE: Any = "insert-from-staging"
 By default it would empty the table first, and a reader would find nothing while the load lasts."""
 
 PACKAGE_ROWS, LARGE_PACKAGE_ROWS = 50_000, 200_000
-"""Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more. A large one
-saves time, as each takes half a second and more, and cost in BigQuery. A small one saves memory."""
+"""Rows after which a load package is committed, by default; at a window's end, so up to 110,000 rows more. Large
+packages save time, since each takes half a second or more, and money in BigQuery; small ones save memory."""
 
 DUCKDB_MEMORY = {"threads": 1, "preserve_insertion_order": False}
 """Settings of DuckDB that save the memory of buffers for other threads; a load takes as long as without them."""
@@ -155,7 +155,7 @@ def read_only(destination: AnyDestination) -> AnyDestination:
 def default_package_rows(destination: AnyDestination, has_workers: bool) -> int:
     """Rows of a load package where none are configured.
 
-    Many in BigQuery, where each package costs (docs/bigquery.md, Cost), and where there are two cores, and so memory.
+    They are many in BigQuery, where each package costs (docs/bigquery.md, Cost), and where two processes normalize.
 
     Args:
         destination: the destination.
