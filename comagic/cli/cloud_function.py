@@ -53,17 +53,13 @@ class BadRequestError(ConfigurationError):
 
 
 def entry_point(kind: str) -> Callable[[Function], Function]:
-    """Registers a function with Google's Functions Framework, where that is installed: Google's build installs it.
+    """Registers a function with Google's Functions Framework, where that imports this program.
 
     Args:
         kind: `cloud_event` or `http`.
     """
-    try:
-        import functions_framework
-    except ImportError:
-        return lambda function: function
-    register: Callable[[Function], Function] = getattr(functions_framework, kind)
-    return register
+    framework = sys.modules.get("functions_framework")
+    return getattr(framework, kind) if framework else lambda function: function
 
 
 def serve_event(event: Any, run: RunLoad) -> None:

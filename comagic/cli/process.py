@@ -12,6 +12,7 @@ from typing import Any
 import click
 from dlt.common.exceptions import SignalReceivedException
 
+from ..load.no_pandas import refuse_pandas
 from ..redaction import mask, mask_logs
 from ..settings import ignore_bare_variables
 from .defaults import apply_defaults
@@ -37,6 +38,7 @@ def prepare_process() -> None:
 def run_program(program: Callable[[], None]) -> None:
     """Runs a program; a user's mistake ends with a message, not with a traceback."""
     prepare_process()
+    refuse_pandas()
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show Cyrillic is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -61,7 +61,7 @@ class Misfits:
 
 def content_hash(value: Any) -> int:
     """A signed integer of 64 bits made of a row or rows with their lists; the order of keys does not matter."""
-    content = orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    content = orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
     return int.from_bytes(blake2b(content, digest_size=8).digest(), signed=True)
 
 
@@ -142,11 +142,11 @@ class RowTransformer:
 
     def _flat(self, row: Row, shape: "_Shape") -> Row:
         """A row, or an object in it, with its values typed, without nulls and excluded fields."""
-        done = {}
+        done, kinds = {}, shape.json_types
         for name, value in row.items():
             if value is None:
                 continue
-            kind = shape.json_types.get(name)
+            kind = kinds.get(name)
             if kind is type(value) and (kind is not int or MIN_INTEGER <= value <= MAX_INTEGER):  # type: ignore[operator]
                 done[name] = value
             elif name not in shape.excluded:
@@ -186,6 +186,8 @@ class RowTransformer:
 
     def _list(self, field: Field, value: Any) -> list[Any]:
         """The items of a list, whatever shape it has."""
+        if value == []:
+            return []
         items = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
         if field.name in self._privacy.pseudonymized:
             return [self._privacy.pseudonym(to_text(item)) for item in items]

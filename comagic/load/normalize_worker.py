@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import dlt.normalize.normalize  # noqa: F401
 
+from .no_pandas import refuse_pandas
+
 with suppress(ImportError):  # not installed with PostgreSQL alone
     import pyarrow.parquet  # noqa: F401
 
@@ -25,6 +27,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-gc.freeze()  # as in the program itself
+refuse_pandas()  # as in the program itself
+gc.freeze()  # so too
 gc.set_threshold(100_000)
 os.register_at_fork(after_in_child=end_with_parent)

@@ -23,8 +23,8 @@ MIN_ROWS = 50_000
 """Rows of the reports and dictionaries of a package, without those of child tables, from which two processes pay."""
 SERVER_ROWS = 20_000
 """Rows from which the fork server is started: its imports take two seconds, beside the reading of more rows."""
-ROWS_PER_FILE = 9_000
-"""Rows after which dlt begins another file: fewer than a page has, so that the two get the same number of pages."""
+ROWS_PER_FILE = 4_000
+"""Rows after which dlt begins another file: it gives each process half of the files, whatever rows they have."""
 WORKER_SETTING, METHOD_SETTING = "normalize.workers", "normalize.start_method"
 FILE_SETTING = "sources.data_writer.file_max_items"
 
