@@ -38,12 +38,13 @@ from ..redaction import remember_secret
 from .brands import BASE_URL, checked_base_url, manual_of
 from .credentials import Credentials, KeyCredentials
 from .deadline import Deadline
-from .prefetch import Planned, Prefetcher, Prepared, Sent
+from .prefetch import Decoder, Planned, Prefetcher, Prepared, Sent
 from .rate_limit import LONG_SPANS, RateLimiter, Usage
 from .responses import (
     Account,
     Page,
     Result,
+    check_share,
     decode,
     parse_account,
     parse_limits,
@@ -200,7 +201,13 @@ class DataApiClient:
                 continue
             return replace(page, share=self._share)
 
-    def read_ahead(self, method: str, queries: Iterable[Planned], following: Callable[[int], Iterable[int]]) -> None:
+    def read_ahead(
+        self,
+        method: str,
+        queries: Iterable[Planned],
+        following: Callable[[int], Iterable[int]],
+        decoder: Decoder | None = None,
+    ) -> None:
         """Plans which pages will be asked for next: they are requested while earlier ones are loaded.
 
         `page` returns them, or raises their errors, as if they had been requested by it. Nothing is requested before
@@ -210,9 +217,10 @@ class DataApiClient:
             method: for example `get.calls_report`.
             queries: queries in the order in which their pages will be asked for.
             following: offsets of the pages after the first, by the rows of the query; what it names will be asked for.
+            decoder: decodes responses before their turn.
         """
         accepted = (Planned(self._accepted(method, query.params), query.offsets) for query in queries)
-        self._count(method, self._ahead.plan(method, accepted, MAX_LIMIT, following))
+        self._count(method, self._ahead.plan(method, accepted, MAX_LIMIT, following, decoder))
 
     def _accepted(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters without the fields that the API did not accept, and without an order by one of them."""
@@ -285,9 +293,10 @@ class DataApiClient:
         try:
             exchange, sent = self._receive(method, params)
             self.usage.note_clock(exchange.headers.get("Date"), sent.received)
-            size = len(exchange.body)
-            response, repairs, self._share = decode(method, exchange.body, most)
+            size = exchange.size
+            response, repairs, self._share = exchange.decoded or decode(method, exchange.body, most)
             del exchange
+            check_share(method, self._share, most)
             self._count(method)
             self._limiter.note(parse_limits(response), sent.received_at)
             self.usage.repairs += repairs

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from heapq import heappop, heappush
-from threading import Event, RLock, Thread
-from typing import Any
+from threading import Event, Lock, RLock, Thread
+from typing import Any, Protocol
 
 from dlt.common.json import json
 
 from ..exceptions import UnreachableError
+from .responses import Decoded
 from .transport import MAX_SECONDS, Exchange, Transport
 
 AHEAD_BYTES = 96 * 2**20
@@ -67,6 +68,17 @@ class Asked:
         return _key(self.method, self.params)
 
 
+class Decoder(Protocol):
+    """Decodes responses, in another process."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be given one."""
+
+    def __call__(self, body: bytes | bytearray) -> Decoded | None:
+        """Decodes a response; None if that has to be done without it."""
+
+
 @dataclass
 class Sent:
     """A request that was sent.
@@ -80,6 +92,8 @@ class Sent:
         total: rows of the query, as far as can be guessed before its turn.
         is_first: whether it is for the first page of a query.
         done: set at its end.
+        is_taken: whether somebody decodes the response, or will.
+        decoding: set when another process has decoded it; None if none does.
     """
 
     request_id: int
@@ -90,16 +104,27 @@ class Sent:
     total: int | None = None
     is_first: bool = False
     done: Event = field(default_factory=Event)
+    is_taken: bool = False
+    decoding: Event | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the response."""
-        return len(self.exchange.body) if self.exchange else 0
+        return self.exchange.size if self.exchange else 0
 
     def end(self, exchange: Exchange | None, error: BaseException | None, now: float) -> None:
         """Takes its end."""
         self.exchange, self.error, self.received_at, self.received = exchange, error, now, datetime.now(UTC)
         self.done.set()
+
+    def decode(self, decoder: Decoder) -> None:
+        """Has the response decoded, before its turn."""
+        exchange = self.exchange
+        decoded = decoder(exchange.body) if exchange else None
+        if exchange and decoded:
+            self.exchange = replace(exchange, body=b"", decoded=decoded)
+        if self.decoding:
+            self.decoding.set()
 
     def wait(self, seconds: float) -> Exchange:
         """Waits for the response, and returns it; it is not kept.
@@ -108,6 +133,8 @@ class Sent:
             ComagicError: why there is none.
         """
         self.done.wait(min(seconds, MAX_SECONDS))
+        if self.decoding:
+            self.decoding.wait(min(seconds, MAX_SECONDS))
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             raise self.error or UnreachableError("no response in time")
@@ -160,6 +187,8 @@ class Prefetcher:
         self._idle: list[Transport] = []
         self._size = self._running = self._pages = 0
         self._is_held = False
+        self._decoder: Decoder | None = None
+        self._decoding = Lock()
 
     @property
     def outstanding(self) -> int:
@@ -167,7 +196,12 @@ class Prefetcher:
         return len(self._entries)
 
     def plan(
-        self, method: str, queries: Iterable[Planned], limit: int, following: Callable[[int], Iterable[int]]
+        self,
+        method: str,
+        queries: Iterable[Planned],
+        limit: int,
+        following: Callable[[int], Iterable[int]],
+        decoder: Decoder | None = None,
     ) -> int:
         """Takes what will be asked for next; it replaces what was planned before and is not in flight yet.
 
@@ -179,6 +213,7 @@ class Prefetcher:
             queries: queries in the order in which they will be asked for; looked at only as they are needed.
             limit: rows of a page.
             following: offsets of the pages after the first, by the rows of the query.
+            decoder: decodes responses before their turn.
 
         Returns:
             How many requests were dropped.
@@ -198,7 +233,7 @@ class Prefetcher:
             self._next.clear()
             self._asked.clear()
             self._turns.clear()
-            self._following = following
+            self._following, self._decoder = following, decoder
             self._start()
             return len(stale)
 
@@ -214,7 +249,9 @@ class Prefetcher:
         key = _key(method, params)
         with self._lock:
             self._asked.add(key)
-            return self._entries.get(key)
+            if entry := self._entries.get(key):
+                entry.is_taken = True
+            return entry
 
     def finish(self, method: str, params: Params, size: int) -> None:
         """Takes that the response of a page was good: more can be requested.
@@ -312,6 +349,28 @@ class Prefetcher:
                         self._follow(turn, total)
                 entry.end(exchange, reason, self._now())
                 self._start()
+        self._decode_ahead()
+
+    def _decode_ahead(self) -> None:
+        """Has responses decoded before their turn, one at a time."""
+        decoder = self._decoder
+        if decoder and decoder.is_ready and self._decoding.acquire(blocking=False):
+            try:
+                while entry := self._take():
+                    entry.decode(decoder)
+            finally:
+                self._decoding.release()
+
+    def _take(self) -> Sent | None:
+        """The response to decode before its turn: if there is a choice, not the next, which its asker can decode."""
+        with self._lock:
+            turns = sorted(self._turns.values())
+            entries = [entry for turn in turns if (entry := self._entries.get(turn.key)) and not entry.is_taken]
+            waiting = [entry for entry in entries[1:] + entries[:1] if entry.exchange]
+            if not waiting:
+                return None
+            waiting[0].is_taken, waiting[0].decoding = True, Event()
+            return waiting[0]
 
 
 def _key(method: str, params: Params) -> bytes:

@@ -8,7 +8,7 @@ import json as standard_json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlt.common.json import json
 
@@ -76,8 +76,22 @@ PLAIN = frozenset([str, int, bool, type(None)])
 NOT_COUNTED = bytes(set(range(256)) - set(b",{["))
 
 
-def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dict[str, Any], int, float]:
-    """Returns the JSON-RPC object of a response body, the number of repairs that reading it took, and its size.
+class Decoded(NamedTuple):
+    """A response body, decoded.
+
+    Attributes:
+        response: the JSON-RPC object.
+        repairs: how many repairs reading it took.
+        share: its size, as a share of the largest that is read.
+    """
+
+    response: dict[str, Any]
+    repairs: int
+    share: float
+
+
+def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> Decoded:
+    """Returns the JSON-RPC object of a response body.
 
     What JSON does not allow is read leniently: half a surrogate pair and bytes that are not UTF-8 become U+FFFD, NaN
     and infinity null. The marks of dlt's typed JSON become U+FFFD, too.
@@ -93,13 +107,7 @@ def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dic
         TooLargeError: it has more values, or deeper ones, than any page, or than may be held beside earlier pages.
     """
     share = _share(body)
-    if share > most:
-        whole = "the response has" if most >= 1 else "this response and what is held of those before it have"
-        raise TooLargeError(
-            f"{method}: {whole} more than {MAX_BODY / 2**20:.0f} MB, {MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists "
-            "or objects, twice the largest page. Load fewer fields (sources.comagic.fields), or check "
-            "sources.comagic.base_url."
-        )
+    check_share(method, share, most)
     repairs = 0
     try:
         try:
@@ -122,7 +130,27 @@ def decode(method: str, body: bytes | bytearray, most: float = 1.0) -> tuple[dic
     if any(first in body and mark.search(body) for first, mark in TYPE_MARKS_IN_BODY.items()):
         response, marks = _replaced(response, TYPE_MARK)
         repairs += marks
-    return response, repairs, share
+    return Decoded(response, repairs, share)
+
+
+def check_share(method: str, share: float, most: float) -> None:
+    """Checks the size of a response.
+
+    Args:
+        method: the API's method, for messages.
+        share: the size, as a share of the largest that is read.
+        most: how large it may be.
+
+    Raises:
+        TooLargeError: it is larger.
+    """
+    if share > most:
+        whole = "the response has" if most >= 1 else "this response and what is held of those before it have"
+        raise TooLargeError(
+            f"{method}: {whole} more than {MAX_BODY / 2**20:.0f} MB, {MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists "
+            "or objects, twice the largest page. Load fewer fields (sources.comagic.fields), or check "
+            "sources.comagic.base_url."
+        )
 
 
 def _share(body: bytes | bytearray) -> float:

@@ -30,7 +30,7 @@ from urllib3.util import Retry
 from ..exceptions import BadResponseError, OverloadedError, StatusError, TooLargeError, UnreachableError
 from ..redaction import printable
 from .brands import is_loopback
-from .responses import MAX_BODY
+from .responses import MAX_BODY, Decoded
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -54,10 +54,14 @@ class Exchange:
     Attributes:
         headers: its headers.
         body: its body, decompressed.
+        size: bytes of the body.
+        decoded: what is in it, if that was decoded before its turn; then the body is empty.
     """
 
     headers: CaseInsensitiveDict[str]
     body: bytes | bytearray
+    size: int
+    decoded: Decoded | None = None
 
 
 class Transport:
@@ -149,7 +153,8 @@ class Transport:
     def _exchange(self, method: str, response: Response) -> Exchange:
         self._check_status(method, response)
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        return Exchange(response.headers, _read(method, response, encoding))
+        body = _read(method, response, encoding)
+        return Exchange(response.headers, body, len(body))
 
     def _check_status(self, method: str, response: Response) -> None:
         status = response.status_code

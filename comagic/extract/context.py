@@ -37,6 +37,7 @@ class Context:
         part: what distinguishes a dlt resource from another of the same report, in its name.
         on_extracted: called when all of a resource's part of a load package was read, with the package's rows.
         present: the instant up to which a load reads; None for that of each run.
+        start_process: starts a second process for large loads; None where there may be none. See `shaping`.
         package_share: rows after which a report leaves the rest of a load package to others; 0 for all of it.
     """
 
@@ -49,6 +50,7 @@ class Context:
     part: str = ""
     present: datetime | None = None
     on_extracted: Callable[[int], None] | None = None
+    start_process: Callable[..., Any] | None = None
     package_share: int = 0
 
     def name(self, resource: Resource) -> str:

@@ -23,6 +23,7 @@ from ..exceptions import BadResponseError, MalformedResponseError, WindowTooDens
 from .convert import to_text
 from .pages import Budget, PageSequence, following_offsets, iterate_pages
 from .rows import IdentifiedRow, Redact, RejectedRow, identify
+from .shaping import ShapingProcess
 from .transform import Row
 from .windows import API_TIME, SECOND, Window, day_start, request_end, request_start, split
 
@@ -96,6 +97,7 @@ class WindowReader:
         max_rows: split a window with more rows than this, if it can be split; at most what one query can reach.
         parameters: what else to request; each window is read once with each of them, and rows carry them.
         redact: what is kept of rows that are rejected.
+        shaping: a second process that decodes pages.
     """
 
     def __init__(
@@ -107,8 +109,10 @@ class WindowReader:
         max_rows: int = MAX_QUERY_ROWS,
         parameters: Sequence[Mapping[str, Any]] = ({},),
         redact: Redact = to_text,
+        shaping: ShapingProcess | None = None,
     ) -> None:
         self._redact = redact
+        self._shaping = shaping
         self._client = client
         self._report = report
         self._fields = list(fields)
@@ -134,20 +138,24 @@ class WindowReader:
             WindowTooDenseError: a single second has more rows than one query can reach.
             ApiError: see `DataApiClient.page`.
         """
-        for nth, whole in enumerate(windows, start=1):
-            queue = deque((whole, parameters) for parameters in self._parameters)
-            while queue:
-                window, parameters = queue.popleft()
-                later = chain([*queue], ((one, more) for one in windows[nth:] for more in self._parameters))
-                result = yield from self._read(window, parameters, later)
-                if not isinstance(result, WindowResult):
-                    queue.extendleft((part, parameters) for part in reversed(result))
-                    continue
-                yield replace(
-                    result,
-                    reached=min((part.start for part, _ in queue), default=whole.end),
-                    remaining=len(queue) + (len(windows) - nth) * len(self._parameters),
-                )
+        try:
+            for nth, whole in enumerate(windows, start=1):
+                queue = deque((whole, parameters) for parameters in self._parameters)
+                while queue:
+                    window, parameters = queue.popleft()
+                    later = chain([*queue], ((one, more) for one in windows[nth:] for more in self._parameters))
+                    result = yield from self._read(window, parameters, later)
+                    if not isinstance(result, WindowResult):
+                        queue.extendleft((part, parameters) for part in reversed(result))
+                        continue
+                    yield replace(
+                        result,
+                        reached=min((part.start for part, _ in queue), default=whole.end),
+                        remaining=len(queue) + (len(windows) - nth) * len(self._parameters),
+                    )
+        finally:
+            if self._shaping:
+                self._shaping.close()
 
     def _read_ahead(self, part: Part, total: int, later: Iterable[Part]) -> None:
         """Plans the requests that follow the first page of a window.
@@ -157,10 +165,11 @@ class WindowReader:
             total: rows of the window.
             later: what will be read after it.
         """
+        if self._shaping:
+            self._shaping.announce(total)
         own = [Planned(self._params(*part), self._following(total))]
-        self._client.read_ahead(
-            self._report.method, chain(own, (Planned(self._params(*one)) for one in later)), self._following
-        )
+        queries = chain(own, (Planned(self._params(*one)) for one in later))
+        self._client.read_ahead(self._report.method, queries, self._following, self._shaping)
 
     def _following(self, total: int) -> Iterator[int]:
         """Offsets of the pages after a window's first one; none if the window will be split."""

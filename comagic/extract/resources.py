@@ -11,9 +11,11 @@ from typing import Any
 
 import dlt
 import pendulum
+from dlt.common.json import json
 from dlt.common.typing import TDataItems
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.extract import DltResource
+from dlt.extract.incremental import IncrementalResourceWrapper
 
 from ..api.client import MAX_QUERY_ROWS
 from ..catalog import BY_DAY, LIST, PARTITION_DATE, Dictionary, Field, Parents, Report, Resource
@@ -45,6 +47,7 @@ from .schema import (
     table_description,
     without_excluded,
 )
+from .shaping import SHAPED, ShapingProcess, are_shaped
 from .transform import Row, RowTransformer
 from .windows import API_TIME, SECOND, to_local, to_utc
 
@@ -208,7 +211,8 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     columns = table_columns(dlt.current.source_schema(), report)
     transformer = context.transformer(report, zone, parameters[0] if parameters else (), columns)
     most_rows, redact = settings.load_package_rows or MAX_QUERY_ROWS, transformer.redact_to_json
-    reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact)
+    shaping = _open_shaping(report, context, zone, parameters)
+    reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact, shaping)
     windows = period.windows if parameters else []
     is_bounded = report.period == BY_DAY and context.since is None
     affordable = windows[: affordable_requests(settings.day_requests, context.client) if is_bounded else None]
@@ -258,6 +262,25 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     progress.pause(name, left=len(windows) - len(affordable))
 
 
+def _open_shaping(
+    report: Report, context: Context, zone: tzinfo, parameters: Sequence[dict[str, Any]]
+) -> ShapingProcess | None:
+    """A second process for a report; None where it cannot be used.
+
+    It knows rows as the API sends them, so not those that get more columns from the request. And nothing may come
+    between it and dlt's writer: a step that a user has added gets rows, not their JSON.
+    """
+    if context.start_process is None or parameters != [{}] or report.merge_key or report.rereads:
+        return None
+    source = dlt.current.source()
+    steps = dlt.current.resource()._pipe.steps[1:]
+    has_steps = not all(isinstance(step, IncrementalResourceWrapper) for step in steps)
+    has_steps |= any(resource.is_transformer for resource in source.resources.values())
+    if has_steps or report.period == BY_DAY or json._impl_name != "orjson":
+        return None
+    return ShapingProcess(report, zone, context.privacy(report), context.start_process)
+
+
 def _read_by_parents(report: Report, parents: Parents, context: Context) -> Iterator[TDataItems]:
     """Reads what the API has about single rows of another report, as many as the run may ask about."""
     context.check_brand(report)
@@ -295,10 +318,11 @@ def _in_parts(read: Iterable[list[Row] | WindowResult]) -> Iterator[list[Row] | 
 
 def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Row]:
     """Rows of a report for dlt, noted in the manifest."""
-    done = transformer.transform(rows)
+    is_shaped = are_shaped(rows)
+    done = rows if is_shaped else transformer.transform(rows)
     manifest.add_rows(len(done))
     manifest.add_days({row[PARTITION_DATE] for row in done})
-    return done
+    return [row[SHAPED] for row in done] if is_shaped else list(done)
 
 
 def _finish_window(

@@ -128,6 +128,11 @@ class RowTransformer:
         self.misfits, self._misfit_number = [], 0
         return taken
 
+    @property
+    def has_met_oddities(self) -> bool:
+        """Whether any value did not fit since they were taken, or any key was unknown."""
+        return bool(self.misfits or self.unknown.has_met_any)
+
     def _transform(self, row: Row) -> Row:
         self._row_id = row.get(self._resource.primary_key)
         done = self._flat(row, self._shape)

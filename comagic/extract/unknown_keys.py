@@ -114,6 +114,11 @@ class UnknownKeys:
             return {name: storable(self.without_private(value, (*table, *path)))}
         return self._typed(table, path, value)
 
+    @property
+    def has_met_any(self) -> bool:
+        """Whether any row had an unknown key, or one that was dropped."""
+        return bool(self._decided or self._types or self.dropped)
+
     def is_private(self, path: Path) -> bool:
         """True if a key is another spelling of a field that is not loaded, or replaced, wherever it is."""
         return self._has_letters_of_private(path[-1]) or (len(path) > 1 and self._has_letters_of_private("".join(path)))

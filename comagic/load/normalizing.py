@@ -9,10 +9,12 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from importlib.machinery import ModuleSpec
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import dlt
 
@@ -27,6 +29,7 @@ ROWS_PER_FILE = 4_000
 """Rows after which dlt begins another file: it gives each process half of the files, whatever rows they have."""
 WORKER_SETTING, METHOD_SETTING = "normalize.workers", "normalize.start_method"
 FILE_SETTING = "sources.data_writer.file_max_items"
+_STARTING = threading.Lock()
 
 
 def prepare_workers() -> bool:
@@ -73,9 +76,30 @@ def forget_workers(others: Collection[BaseProcess]) -> None:
     dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
 
 
-@cache
+def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """Starts a process from the fork server, as soon as that is ready, with a connection to it.
+
+    Args:
+        target: a function of a module; its first argument is its end of the connection.
+        arguments: further arguments.
+    """
+    _start_server()
+    context = multiprocessing.get_context("forkserver")
+    own, other = context.Pipe()
+    process = context.Process(target=target, args=(other, *arguments), daemon=True)
+    process.start()
+    other.close()
+    return process, own
+
+
 def _start_server() -> None:
     """Starts the fork server, which imports what its processes need while the package is still being read."""
+    with _STARTING:
+        _start_server_once()
+
+
+@cache
+def _start_server_once() -> None:
     from multiprocessing.forkserver import ensure_running  # Windows has none
 
     module = f"{__package__}.normalize_worker"

@@ -28,7 +28,7 @@ from ..settings import Settings
 from .destinations import BIGQUERY, default_package_rows, limit_memory
 from .lease import hold_dataset, patience
 from .merge import guard_merges
-from .normalizing import choose_workers, forget_workers, prepare_workers
+from .normalizing import choose_workers, forget_workers, prepare_workers, start_process
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
 from .repair import restore_missing
@@ -151,6 +151,7 @@ class Load:
                     self.progress,
                     present=present,
                     on_extracted=choose_workers if has_workers else None,
+                    start_process=start_process if has_workers else None,
                 ),
                 resources_for_client(chosen, user_id, clients),
             )
