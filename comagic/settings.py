@@ -183,7 +183,7 @@ class Settings(_Checked):
         parse_user_ids,
     )
     concurrency: int = _setting(
-        3,
+        4,
         "Requests in flight at once, 1 to 10, while what was read before is loaded; only as long as a quarter of the "
         "minute's quota is left. With 1, one request follows another",
         whole_number(1, 10),

@@ -119,12 +119,12 @@ class Sent:
 
     def decode(self, decoder: Decoder) -> None:
         """Has the response decoded, before its turn."""
-        exchange = self.exchange
-        decoded = decoder(exchange.body) if exchange else None
-        if exchange and decoded:
-            self.exchange = replace(exchange, body=b"", decoded=decoded)
-        if self.decoding:
-            self.decoding.set()
+        try:
+            if (exchange := self.exchange) and (decoded := decoder(exchange.body)):
+                self.exchange = replace(exchange, body=b"", decoded=decoded)
+        finally:
+            if self.decoding:
+                self.decoding.set()
 
     def wait(self, seconds: float) -> Exchange:
         """Waits for the response, and returns it; it is not kept.

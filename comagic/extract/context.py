@@ -16,6 +16,7 @@ from ..values import ALL_CLIENTS, did_you_mean, parse_time_zone
 from .privacy import Privacy
 from .progress import Progress, Sync
 from .reader import read_dictionary
+from .shaping import Start
 from .transform import RowTransformer
 from .unknown_keys import UnknownKeys
 
@@ -50,7 +51,7 @@ class Context:
     part: str = ""
     present: datetime | None = None
     on_extracted: Callable[[int], None] | None = None
-    start_process: Callable[..., Any] | None = None
+    start_process: Start | None = None
     package_share: int = 0
 
     def name(self, resource: Resource) -> str:

@@ -267,16 +267,18 @@ def _open_shaping(
 ) -> ShapingProcess | None:
     """A second process for a report; None where it cannot be used.
 
-    It knows rows as the API sends them, so not those that get more columns from the request. And nothing may come
-    between it and dlt's writer: a step that a user has added gets rows, not their JSON.
+    It decodes what was read ahead. It knows rows as the API sends them, so not those that get more columns from the
+    request. And nothing may come between it and dlt's writer: a step that a user has added gets rows, not their JSON.
     """
-    if context.start_process is None or parameters != [{}] or report.merge_key or report.rereads:
+    if context.start_process is None or context.settings.concurrency == 1:
+        return None
+    if parameters != [{}] or report.period == BY_DAY or report.merge_key or report.rereads:
         return None
     source = dlt.current.source()
     steps = dlt.current.resource()._pipe.steps[1:]
     has_steps = not all(isinstance(step, IncrementalResourceWrapper) for step in steps)
     has_steps |= any(resource.is_transformer for resource in source.resources.values())
-    if has_steps or report.period == BY_DAY or json._impl_name != "orjson":
+    if has_steps or json._impl_name != "orjson":
         return None
     return ShapingProcess(report, zone, context.privacy(report), context.start_process)
 

@@ -7,6 +7,7 @@ to report; any other it leaves to this process, as if it were not there.
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, tzinfo
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,8 @@ from .transform import Row, RowTransformer
 
 MIN_ROWS = 30_000
 """Announced rows from which the second process pays: it is ready after two or three pages."""
+MAX_LEFT = 3
+"""Pages that the second process may leave to this one: if there are more, it only does what is done again."""
 SHAPED = "\0shaped"
 """Key of a row's JSON; no response has it, since another process makes the row."""
 
@@ -63,7 +66,7 @@ class ShapingProcess:
         self._report = report
         self._arguments = (report.name, zone, privacy)
         self._start = start
-        self._rows = 0
+        self._rows = self._left = 0
         self._lock = Lock()
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -94,6 +97,9 @@ class ShapingProcess:
             self._connection = None
             return None
         if page is None:
+            self._left += 1
+            if self._left == MAX_LEFT:
+                self._connection = None
             return None
         names = (self._report.primary_key, self._report.cursor, PARTITION_DATE, SHAPED)
         rows = zip(page.keys, page.times, page.days, map(orjson.Fragment, page.rows), strict=True)
@@ -129,17 +135,16 @@ def serve_pages(connection: Connection, name: str, zone: tzinfo, privacy: Privac
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that started it
     report = reports()[name]
     transformer = RowTransformer(report, zone, privacy)
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             body = connection.recv_bytes()
-        except EOFError:
-            return
-        connection.send(shape(report, zone, transformer, body))
-        del body  # or two pages would be in memory while it waits
+            connection.send(shape(report, zone, transformer, body))
+            del body  # or a page would stay in memory while it waits
 
 
 def shape(report: Report, zone: tzinfo, transformer: RowTransformer, body: bytes) -> ShapedPage | None:
     """Decodes and transforms a page; None if there is anything to report of it."""
+    transformer.take_misfits()
     try:
         decoded = decode(report.method, body)
         result = decoded.response["result"]

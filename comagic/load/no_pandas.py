@@ -16,7 +16,7 @@ class _Refusal(MetaPathFinder):
         """Refuses pandas, as if it were not installed."""
         if fullname == PANDAS:
             raise ModuleNotFoundError(
-                f"{PANDAS} is not imported by libraries here; import it at the top of comagic_pipeline.py to use it",
+                f"{PANDAS} is kept out of this program; to use it, import it at the top of comagic_pipeline.py.",
                 name=PANDAS,
             )
 

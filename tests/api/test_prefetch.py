@@ -1,14 +1,15 @@
 """Pages are requested before their turn, several at once, and come as if they had been requested one after another."""
 
 from collections.abc import Callable
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 
 from comagic.api.client import DataApiClient
 from comagic.api.prefetch import AHEAD_ROUNDS, Planned
-from comagic.exceptions import ForbiddenError
+from comagic.api.responses import Decoded, decode
+from comagic.exceptions import ForbiddenError, TooLargeError
 from comagic.sandbox import SandboxServer, Switches
 from tests.support.clients import client_with_key, client_with_login
 from tests.support.processes import Serve
@@ -152,3 +153,59 @@ def test_error_comes_in_its_turn_and_drops_what_was_read_ahead(serve: Serve) -> 
     with pytest.raises(ForbiddenError):
         client.page(METHOD, 0, **query(3))
     assert client.usage.calls[METHOD] == used + 1, "it is asked again, since what was read ahead is dropped"
+
+
+class Recording:
+    """Decodes like the real one, or leaves it; notes what it was given."""
+
+    def __init__(self, leaves: bool = False) -> None:
+        self.is_ready = True
+        self.given: list[bytes | bytearray] = []
+        self.first = Event()
+        self._leaves = leaves
+
+    def __call__(self, body: bytes | bytearray) -> Decoded | None:
+        self.given.append(body)
+        decoded = None if self._leaves else decode(METHOD, body)
+        if decoded:
+            for row in decoded.response["result"]["data"]:
+                row["decoded"] = True
+        self.first.set()
+        return decoded
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_responses_are_decoded_before_their_turn_unless_that_is_left_to_their_asker(serve: Serve, leaves: bool) -> None:
+    expected = read_days(client_with_key(serve()))
+    sandbox, decoder = serve(), Recording(leaves)
+    client = client_with_key(sandbox, concurrency=3)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, (Planned(query(day)) for day in DAYS[1:]), lambda _: (), decoder)
+    assert decoder.first.wait(timeout=20), "nobody has asked for a page yet"
+    pages = [client.page(METHOD, 0, **query(day)) for day in DAYS[1:]]
+    assert [[row["id"] for row in page.rows] for page in pages] == expected[1:]
+    decoded = sum(bool(page.rows[0].get("decoded")) for page in pages)
+    assert decoded == (0 if leaves else len(decoder.given))
+    assert all(page.share > 0 for page in pages)
+    assert sandbox.requests == len(DAYS)
+
+
+def test_a_decoded_response_may_be_no_larger_than_another(serve: Serve) -> None:
+    decoder = Recording()
+    client = client_with_key(serve(), concurrency=2)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, [Planned(query(2))], lambda _: (), decoder)
+    assert decoder.first.wait(timeout=20)
+    with pytest.raises(TooLargeError, match="what is held"):
+        client.page(METHOD, 0, most=1e-9, **query(2))
+
+
+def test_a_decoder_that_is_not_ready_gets_nothing(serve: Serve) -> None:
+    decoder = Recording()
+    decoder.is_ready = False
+    client = client_with_key(serve(), concurrency=3)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, (Planned(query(day)) for day in DAYS[1:]), lambda _: (), decoder)
+    for day in DAYS[1:]:
+        client.page(METHOD, 0, **query(day))
+    assert decoder.given == []

@@ -15,13 +15,15 @@ from tests.support.accounts import LONG_AGO, access_to, differences, expected_ca
 from tests.support.faults import HANGS, TRANSIENT
 from tests.support.processes import Command, Serve
 from tests.support.sampling import sample
+from tests.support.shaping import use_from_the_first_page
 from tests.support.warehouses import Warehouse
 
 REQUESTS = 6
 """Requests of a load of 40 days in windows of ten: the account, and five windows, since today is part of a window."""
 SETTINGS = {"SOURCES__COMAGIC__WINDOW_DAYS": "10"}
 MIDDLE = 4
-CONCURRENCIES = (1, Settings.concurrency)
+READING = ((1, False), (Settings.concurrency, False), (Settings.concurrency, True))
+"""Requests in flight, and whether a second process shapes pages."""
 POSITIONS = (1, MIDDLE, REQUESTS)
 
 TRANSIENT_KINDS = [
@@ -37,11 +39,14 @@ API_ERROR_KINDS = [
 """Errors of the API that no retry can fix: of the credentials, of the account, of the request."""
 
 
-@pytest.fixture(params=sample(CONCURRENCIES, 1), autouse=True)
+@pytest.fixture(params=sample(READING, 1), autouse=True)
 def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Requests that may be made before their turn, and be in vain."""
-    monkeypatch.setenv("SOURCES__COMAGIC__CONCURRENCY", str(request.param))
-    return AHEAD_ROUNDS * int(request.param) if request.param > 1 else 0
+    concurrency, is_shaped = request.param
+    monkeypatch.setenv("SOURCES__COMAGIC__CONCURRENCY", str(concurrency))
+    if is_shaped:
+        use_from_the_first_page(monkeypatch)
+    return AHEAD_ROUNDS * int(concurrency) if concurrency > 1 else 0
 
 
 def one_of_each(kinds: Iterable[Iterable[str]]) -> list[tuple[str, int]]:

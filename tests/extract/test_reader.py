@@ -9,18 +9,24 @@ import pytest
 from comagic import KeyCredentials
 from comagic.api.client import MAX_QUERY_ROWS, DataApiClient
 from comagic.exceptions import WindowTooDenseError
+from comagic.extract.privacy import Privacy
 from comagic.extract.reader import WindowReader, WindowResult
+from comagic.extract.shaping import ShapingProcess
 from comagic.extract.windows import Window
+from comagic.load.normalizing import prepare_workers, start_process
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
 from tests.support.accounts import CALLS, FAR
 from tests.support.processes import Serve
 from tests.support.sampling import ALL_CASES, sample
+from tests.support.shaping import use_from_the_first_page
 
 NOON = datetime(2026, 3, 2, 12)
 WEEK = Window(datetime(2026, 3, 1), datetime(2026, 3, 8))
 MOSCOW = pendulum.timezone("Europe/Moscow")
+HAS_TWO_CORES = prepare_workers()
+"""Without them there is no second process."""
 
 
 def account_with(*bursts: tuple[datetime, int], calls_per_day: float = 0) -> SyntheticAccount:
@@ -31,11 +37,15 @@ def account_with(*bursts: tuple[datetime, int], calls_per_day: float = 0) -> Syn
 
 
 def read(
-    sandbox: SandboxServer, *windows: Window, max_rows: int = MAX_QUERY_ROWS, concurrency: int = Settings.concurrency
+    sandbox: SandboxServer,
+    *windows: Window,
+    max_rows: int = MAX_QUERY_ROWS,
+    concurrency: int = Settings.concurrency,
+    shaping: ShapingProcess | None = None,
 ) -> tuple[list[int], list[WindowResult]]:
     """Reads the week, or other windows; returns the ids of the rows in their order, and the results."""
     client = DataApiClient(KeyCredentials(access_token=KEY), sandbox.base_url, concurrency=concurrency)
-    reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW, max_rows)
+    reader = WindowReader(client, CALLS, ["id", "start_time"], MOSCOW, max_rows, shaping=shaping)
     parts = list(reader.read(windows or [WEEK]))
     results = [part for part in parts if isinstance(part, WindowResult)]
     return [row["id"] for part in parts if not isinstance(part, WindowResult) for row in part], results
@@ -94,10 +104,18 @@ CHANGES = ("removed", "added", "removed_and_added", "moved_back", "moved_on")
 
 
 @pytest.mark.parametrize(
-    ("change", "at_request", "concurrency"), sample(product(CHANGES, (2, 3), (1, Settings.concurrency, 4)), 6)
+    ("change", "at_request", "concurrency", "is_shaped"),
+    sample(
+        [
+            (*case, concurrency, is_shaped)
+            for case in product(CHANGES, (2, 3))
+            for concurrency, is_shaped in ((1, False), (3, False), (Settings.concurrency, HAS_TWO_CORES))
+        ],
+        6,
+    ),
 )
 def test_rows_that_are_removed_or_added_while_paging_are_neither_skipped_nor_repeated(
-    serve: Serve, change: str, at_request: int, concurrency: int
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, change: str, at_request: int, concurrency: int, is_shaped: bool
 ) -> None:
     account = account_with(*spread(25_000))
     ordered = sorted(account.calls(WEEK.start, WEEK.end, FAR), key=lambda call: (call["start_time"], call["id"]))
@@ -122,7 +140,9 @@ def test_rows_that_are_removed_or_added_while_paging_are_neither_skipped_nor_rep
                 account.upload(later, id=early[nth])
 
     sandbox = serve(account, before_answer=change_calls)
-    ids, results = read(sandbox, concurrency=concurrency)
+    use_from_the_first_page(monkeypatch)
+    shaping = ShapingProcess(CALLS, MOSCOW, Privacy(), start_process) if is_shaped else None
+    ids, results = read(sandbox, concurrency=concurrency, shaping=shaping)
     removed = set(early) if change.startswith("removed") else set()
     assert len(ids) == len(set(ids))
     assert set(ids) >= (set(keys) - removed) | set(added)
