@@ -47,7 +47,7 @@ from .schema import (
     table_description,
     without_excluded,
 )
-from .shaping import SHAPED, ShapingProcess, are_shaped
+from .shaping import ShapedRow, ShapingProcess
 from .transform import Row, RowTransformer
 from .windows import API_TIME, SECOND, to_local, to_utc
 
@@ -318,13 +318,13 @@ def _in_parts(read: Iterable[list[Row] | WindowResult]) -> Iterator[list[Row] | 
         del page  # or two pages would be in memory during the next call
 
 
-def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Row]:
-    """Rows of a report for dlt, noted in the manifest."""
-    is_shaped = are_shaped(rows)
-    done = rows if is_shaped else transformer.transform(rows)
+def _transformed(rows: Sequence[Row], transformer: RowTransformer, manifest: Manifest) -> list[Any]:
+    """Rows of a report for dlt, or their JSON, noted in the manifest."""
+    shaped = [row for row in rows if isinstance(row, ShapedRow)]  # those of a page all are, or none
+    done: Sequence[Row] = shaped or transformer.transform(rows)
     manifest.add_rows(len(done))
     manifest.add_days({row[PARTITION_DATE] for row in done})
-    return [row[SHAPED] for row in done] if is_shaped else list(done)
+    return [row.json for row in shaped] or [*done]
 
 
 def _finish_window(

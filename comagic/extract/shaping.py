@@ -27,11 +27,21 @@ MIN_ROWS = 30_000
 """Announced rows from which the second process pays: it is ready after two or three pages."""
 MAX_LEFT = 3
 """Pages that the second process may leave to this one: if there are more, it only does what is done again."""
-SHAPED = "\0shaped"
-"""Key of a row's JSON; no response has it, since another process makes the row."""
 
 Start = Callable[..., tuple[BaseProcess, Connection]]
 """Starts a process with a function and its arguments, to which a connection is prepended."""
+
+
+class ShapedRow(Row):
+    """A row with what reading needs: key, time and day.
+
+    Attributes:
+        json: all of it, as dlt's typed JSON.
+    """
+
+    __slots__ = ("json",)
+
+    json: orjson.Fragment
 
 
 class ShapedPage(NamedTuple):
@@ -86,7 +96,7 @@ class ShapingProcess:
             self._starter.start()
 
     def __call__(self, body: bytes | bytearray) -> Decoded | None:
-        """Decodes a response; its rows have a key, a time, a day and their JSON. None: do it without this process."""
+        """Decodes a response; its rows are `ShapedRow`. None if that has to be done without this process."""
         connection = self._connection
         if connection is None:
             return None
@@ -101,9 +111,11 @@ class ShapingProcess:
             if self._left == MAX_LEFT:
                 self._connection = None
             return None
-        names = (self._report.primary_key, self._report.cursor, PARTITION_DATE, SHAPED)
-        rows = zip(page.keys, page.times, page.days, map(orjson.Fragment, page.rows), strict=True)
-        page.decoded.response["result"]["data"] = [dict(zip(names, row, strict=True)) for row in rows]
+        rows = page.decoded.response["result"]["data"] = []
+        for key, time, day, content in zip(page.keys, page.times, page.days, page.rows, strict=True):
+            row = ShapedRow({self._report.primary_key: key, self._report.cursor: time, PARTITION_DATE: day})
+            row.json = orjson.Fragment(content)
+            rows.append(row)
         return page.decoded
 
     def close(self) -> None:
@@ -115,7 +127,10 @@ class ShapingProcess:
                 self._process.join()
 
     def _run(self) -> None:
-        process, connection = self._start(serve_pages, *self._arguments)
+        try:
+            process, connection = self._start(serve_pages, *self._arguments)
+        except (EOFError, OSError):  # no room for one: it goes without
+            return
         with self._lock:
             if self._is_closed:
                 process.kill()
@@ -161,8 +176,3 @@ def shape(report: Report, zone: tzinfo, transformer: RowTransformer, body: bytes
     result["data"] = None
     keys, days = [row.key for row in identified], [row[PARTITION_DATE] for row in shaped]  # type: ignore[union-attr]
     return ShapedPage(decoded, keys, times, days, [json.typed_dumpb(row) for row in shaped])
-
-
-def are_shaped(rows: Sequence[Row]) -> bool:
-    """True if rows are from the second process; those of a page all are, or none."""
-    return bool(rows) and SHAPED in rows[0]

@@ -16,7 +16,7 @@ from dlt.common.json import json as dlt_json
 from comagic.api.responses import decode
 from comagic.catalog import PARTITION_DATE, reports
 from comagic.extract.privacy import Privacy
-from comagic.extract.shaping import MIN_ROWS, SHAPED, ShapingProcess, shape
+from comagic.extract.shaping import MIN_ROWS, ShapingProcess, shape
 from comagic.extract.transform import RowTransformer
 from comagic.load.normalizing import prepare_workers, start_process
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
@@ -85,7 +85,7 @@ def test_rows_of_the_process_have_what_reading_needs_and_their_json(process: Sha
     (row,) = decoded.response["result"]["data"]
     assert {name: row[name] for name in ("id", "start_time")} == {"id": 1, "start_time": "2026-03-02 01:02:03"}
     expected = RowTransformer(CALLS, MOSCOW).transform([CALL])
-    assert dlt_json.typed_loads(dlt_json.typed_dumps([row[SHAPED]])) == expected
+    assert dlt_json.typed_loads(dlt_json.typed_dumps([row.json])) == expected
     assert decoded.share == decode("", body_of(CALL)).share
 
 
