@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from heapq import heappop, heappush
+from itertools import islice
 from threading import Event, Lock, RLock, Thread
 from typing import Any, Protocol
 
@@ -225,12 +226,17 @@ class Prefetcher:
             for key in stale:
                 del self._entries[key]
             self._is_held = any(entry.error for entry in self._entries.values())
+            rest = iter(queries)
             self._plan = (
                 Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
-                for number, query in enumerate(queries)
+                for number, query in enumerate(rest, start=1)
                 for offset in query.offsets
             )
-            self._next.clear()
+            self._next = [
+                Asked(0, offset, method, {**query.params, "offset": offset, "limit": limit})
+                for query in islice(rest, 1)
+                for offset in query.offsets
+            ]
             self._asked.clear()
             self._turns.clear()
             self._following, self._decoder = following, decoder
@@ -320,6 +326,10 @@ class Prefetcher:
         return None
 
     def _pop(self) -> Asked | None:
+        """The next request of the plan; the first page of the next query comes early: it tells which pages follow."""
+        waiting = [entry.is_first and not entry.is_taken for entry in self._entries.values()]
+        if not any([*waiting, *(asked.offset == 0 for asked in self._next)]) and (first := next(self._plan, None)):
+            return first
         return heappop(self._next) if self._next else next(self._plan, None)
 
     def _follow(self, asked: Asked, total: int) -> None:
