@@ -78,6 +78,28 @@ def test_pages_that_follow_by_the_total_are_requested_before_their_turn(serve: S
     assert sandbox.requests == 5
 
 
+def test_first_page_of_the_next_query_is_requested_before_the_last_ones_of_this(serve: Serve) -> None:
+    """It tells which pages follow, which would have to wait for it."""
+    wait, _ = meet(lambda: sandbox, 2)
+    asked: dict[int, str] = {}
+
+    def note(response: dict[str, Any]) -> dict[str, Any]:
+        asked[response["id"]] = response["result"]["data"][0]["start_time"][:10]
+        return wait(response)
+
+    sandbox = serve(alter_answer=note)
+    client = client_with_key(sandbox, concurrency=2)
+    client.page(METHOD, 0, **query(1))
+    own = Planned(query(1), (1, 2, 3))
+    client.read_ahead(METHOD, [own, Planned(query(2)), Planned(query(3))], lambda _: ())
+    for offset in own.offsets:
+        client.page(METHOD, offset, **query(1))
+    client.page(METHOD, 0, **query(2))
+    days = [asked[number] for number in sorted(asked)]
+    assert sorted(days[1:3]) == ["2026-03-01", "2026-03-02"]
+    assert days[3:5] == ["2026-03-01", "2026-03-01"], "not that of every query"
+
+
 def test_pages_that_nobody_asked_for_are_not_there_for_the_next_reading(serve: Serve) -> None:
     """A query can turn out to have fewer rows than its first page said, and be read again."""
     sandbox = serve()

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ CALL = {
     "is_lost": None,
     "tags": [{"tag_id": 7, "tag_name": "Новый"}],
 }
+PRIVATE = Privacy(frozenset(["campaign_name"]), frozenset(["contact_phone_number"]), "0123456789abcdef" * 2)
 WINDOWS = {"SOURCES__COMAGIC__WINDOW_DAYS": "3"}
 
 
@@ -45,16 +47,23 @@ def body_of(*rows: Any, **more: Any) -> bytes:
     return json.dumps(response, ensure_ascii=False).encode()
 
 
-@pytest.fixture
-def process() -> Iterator[ShapingProcess]:
+@contextmanager
+def ready(privacy: Privacy) -> Iterator[ShapingProcess]:
     """A second process that is ready."""
-    process = ShapingProcess(CALLS, MOSCOW, Privacy(), start_process)
+    process = ShapingProcess(CALLS, MOSCOW, privacy, start_process)
     process.announce(MIN_ROWS)
     assert process._starter
     process._starter.join()
     assert process.is_ready
     yield process
     process.close()
+
+
+@pytest.fixture
+def process() -> Iterator[ShapingProcess]:
+    """A second process that is ready."""
+    with ready(Privacy()) as process:
+        yield process
 
 
 @pytest.mark.parametrize(
@@ -79,12 +88,13 @@ def test_rows_are_those_that_dlt_would_write(privacy: Privacy) -> None:
     assert not any(value in row for value in personal for row in page.rows)
 
 
-def test_rows_of_the_process_have_what_reading_needs_and_their_json(process: ShapingProcess) -> None:
-    decoded = process(body_of(CALL))
+def test_rows_of_the_process_have_what_reading_needs_and_their_json() -> None:
+    with ready(PRIVATE) as process:
+        decoded = process(body_of(CALL))
     assert decoded
     (row,) = decoded.response["result"]["data"]
     assert {name: row[name] for name in ("id", "start_time")} == {"id": 1, "start_time": "2026-03-02 01:02:03"}
-    expected = RowTransformer(CALLS, MOSCOW).transform([CALL])
+    expected = RowTransformer(CALLS, MOSCOW, PRIVATE).transform([CALL])
     assert dlt_json.typed_loads(dlt_json.typed_dumps([row.json])) == expected
     assert decoded.share == decode("", body_of(CALL)).share
 
