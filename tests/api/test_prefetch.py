@@ -83,7 +83,7 @@ def test_first_page_of_the_next_query_is_requested_before_the_last_ones_of_this(
     wait, _ = meet(lambda: sandbox, 2)
     asked: dict[int, str] = {}
 
-    def note(response: dict[str, Any]) -> dict[str, Any]:
+    def note(response: dict[str, Any]) -> Any:
         asked[response["id"]] = response["result"]["data"][0]["start_time"][:10]
         return wait(response)
 
