@@ -24,7 +24,7 @@ def test_digest_and_report_come_after_a_nightly_load(serve: Serve, command: Comm
     """Not after one by the hour, nor after one of a given period."""
     day = f"{TODAY - timedelta(days=1):%Y-%m-%d}"
     environment = access_to(
-        serve(account_since(30)),
+        serve(recent_account(30, last_day=TODAY)),  # which is yesterday in Moscow, late in the evening
         NOTIFICATIONS__WEBHOOK_URL=hook.url,
         NOTIFICATIONS__DIGEST="true",
         SOURCES__COMAGIC__REPORT="night.html",

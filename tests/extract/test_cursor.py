@@ -99,7 +99,7 @@ def test_hourly_runs_leave_late_changes_to_nightly_runs(serve: Serve, warehouse:
 
 def test_nightly_run_does_not_resume_a_sync_with_a_shorter_lookback(serve: Serve, warehouse: Warehouse) -> None:
     sandbox = serve(recent_account())
-    settings = {"start_date": days_ago(50).date(), "window_days": 1}
+    settings = {"start_date": days_ago(50).date(), "window_days": 1, "present": hour(1, 12)}
     starts = []
     warehouse.load(sandbox, **settings)
     for lookback_days, package_rows in ((3, 1), (14, 1), (3, 0), (14, 0)):
@@ -109,7 +109,7 @@ def test_nightly_run_does_not_resume_a_sync_with_a_shorter_lookback(serve: Serve
         sync = progress.syncs["calls"]
         starts.append((f"{sync.start:%m-%d}", sync.is_resumed))
     expected = [(3, False), (14, False), (14, True), (14, False)]
-    assert starts == [(f"{days_ago(days):%m-%d}", is_resumed) for days, is_resumed in expected]
+    assert starts == [(f"{days_ago(1 + days):%m-%d}", is_resumed) for days, is_resumed in expected]
 
 
 @pytest.mark.expensive(25)
