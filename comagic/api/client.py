@@ -294,9 +294,10 @@ class DataApiClient:
             exchange, sent = self._receive(method, params)
             self.usage.note_clock(exchange.headers.get("Date"), sent.received)
             size = exchange.size
+            if exchange.decoded:
+                check_share(method, exchange.decoded.share, most)
             response, repairs, self._share = exchange.decoded or decode(method, exchange.body, most)
             del exchange
-            check_share(method, self._share, most)
             self._count(method)
             self._limiter.note(parse_limits(response), sent.received_at)
             self.usage.repairs += repairs

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import chain
 from threading import Event, Lock, RLock, Thread
 from typing import Any, Protocol
 
@@ -226,17 +226,15 @@ class Prefetcher:
             for key in stale:
                 del self._entries[key]
             self._is_held = any(entry.error for entry in self._entries.values())
-            rest = iter(queries)
-            self._plan = (
-                Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
-                for number, query in enumerate(rest, start=1)
-                for offset in query.offsets
+            planned = (
+                [
+                    Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
+                    for offset in query.offsets
+                ]
+                for number, query in enumerate(queries)
             )
-            self._next = [
-                Asked(0, offset, method, {**query.params, "offset": offset, "limit": limit})
-                for query in islice(rest, 1)
-                for offset in query.offsets
-            ]
+            self._next = next(planned, [])
+            self._plan = chain.from_iterable(planned)
             self._asked.clear()
             self._turns.clear()
             self._following, self._decoder = following, decoder
@@ -327,10 +325,10 @@ class Prefetcher:
 
     def _pop(self) -> Asked | None:
         """The next request of the plan; the first page of the next query comes early: it tells which pages follow."""
-        waiting = [entry.is_first and not entry.is_taken for entry in self._entries.values()]
-        if not any([*waiting, *(asked.offset == 0 for asked in self._next)]) and (first := next(self._plan, None)):
-            return first
-        return heappop(self._next) if self._next else next(self._plan, None)
+        is_asked = any(entry.is_first and not entry.is_taken for entry in self._entries.values())
+        is_known = is_asked or any(asked.offset == 0 for asked in self._next)
+        first = None if self._next and is_known else next(self._plan, None)
+        return first or (heappop(self._next) if self._next else None)
 
     def _follow(self, asked: Asked, total: int) -> None:
         if asked.offset == 0:

@@ -117,7 +117,7 @@ class UnknownKeys:
     @property
     def has_met_any(self) -> bool:
         """Whether any row had an unknown key, or one that was dropped."""
-        return bool(self._decided or self._types or self.dropped)
+        return bool(self._decided or self.dropped)
 
     def is_private(self, path: Path) -> bool:
         """True if a key is another spelling of a field that is not loaded, or replaced, wherever it is."""

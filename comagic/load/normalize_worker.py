@@ -1,7 +1,7 @@
 """What the fork server imports for the processes that normalize; nothing else imports it.
 
-A worker ends when the fork server does, which ends with the load, however that is killed: else it would go on writing
-into the folder that the next run repairs.
+A worker ends when the fork server does. After SIGKILL of the load that stays: Python gives each worker the end of the
+pipe by which the server would see that its owner is gone.
 """
 
 import ctypes
