@@ -1,14 +1,15 @@
-"""What the fork server imports for the processes that normalize; nothing else imports it.
+"""What the fork server imports for the processes that it starts; nothing else imports it.
 
-A worker ends when the fork server does. After SIGKILL of the load that stays: Python gives each worker the end of the
-pipe by which the server would see that its owner is gone.
+A process ends when the load does, also after SIGKILL: it would write on into a folder that the next run repairs. The
+fork server waits for its last process, and ends too.
 """
 
-import ctypes
 import gc
+import multiprocessing
 import os
-import signal
+import threading
 from contextlib import suppress
+from multiprocessing import util
 
 import dlt.normalize.normalize  # noqa: F401
 
@@ -17,17 +18,19 @@ from .no_pandas import refuse_pandas
 with suppress(ImportError):  # not installed with PostgreSQL alone
     import pyarrow.parquet  # noqa: F401
 
-PR_SET_PDEATHSIG = 1
-"""Linux: the signal that a process gets when its parent ends."""
+
+def watch_owner(_: object) -> None:
+    """Makes this process end when the one that asked for it does."""
+    threading.Thread(target=_end_with_owner, daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """Makes this process end when its parent does."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _end_with_owner() -> None:
+    if owner := multiprocessing.parent_process():  # not the fork server, which forks: Python knows both
+        owner.join()
+        os._exit(1)
 
 
 refuse_pandas()  # as in the program itself
 gc.freeze()  # so too
 gc.set_threshold(100_000)
-os.register_at_fork(after_in_child=end_with_parent)
+util.register_after_fork(watch_owner, watch_owner)

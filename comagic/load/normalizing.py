@@ -35,8 +35,8 @@ _STARTING = threading.Lock()
 def prepare_workers() -> bool:
     """Prepares dlt for several processes; returns whether packages can be normalized by them.
 
-    Not if the user has chosen a number of workers, nor with one core, nor where a process left behind by a killed load
-    could not be ended (systems other than Linux), nor in a process that may not have children, or in a thread.
+    Not if the user has chosen a number of workers, nor with one core, nor on systems other than Linux (macOS has a fork
+    server too, but that was not tried), nor in a process that may not have children, or in a thread.
     """
     is_chosen = dlt.config.get(WORKER_SETTING) is not None
     is_main = threading.current_thread() is threading.main_thread() and not multiprocessing.current_process().daemon

@@ -128,7 +128,8 @@ def test_everything_is_applied_and_no_secret_is_in_the_state(yandex: Terraform) 
     assert function["entrypoint"] == "comagic_pipeline.handler"
     assert container["runtime"] == [{"type": "task"}]
     command, *words = container["image"][0]["args"]
-    with cli.commands[command].make_context(command, words) as context:
+    with cli.make_context("comagic", [command, *words]) as parent:
+        context = cli.commands[command].make_context(command, words, parent=parent)
         assert context.params["max_minutes"] * 60 < int(container["execution_timeout"].removesuffix("s"))
     for environment, secrets in (
         (function["environment"], function["secrets"]),

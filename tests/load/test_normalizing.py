@@ -1,10 +1,15 @@
 """Large load packages are normalized by two processes, small ones by none; the tables are the same."""
 
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import pytest
 
 from comagic.load import normalizing
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
-from tests.support.processes import Command, Serve
+from tests.support.processes import ROOT, Command, Serve
 from tests.support.warehouses import Warehouse
 
 two_cores = pytest.mark.skipif(not normalizing.prepare_workers(), reason="needs Linux with two cores")
@@ -77,3 +82,39 @@ def test_workers_of_an_interrupted_package_end_with_the_load_and_others_do_not()
     assert (worker.exitcode, other.is_alive()) == (-signal.SIGKILL, True)
     other.kill()
     other.join()
+
+
+NORMALIZES_FOR_EVER = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from comagic.load import normalizing
+
+normalizing.choose_workers(normalizing.MIN_ROWS)
+pool = ProcessPoolExecutor(2, mp_context=get_context("forkserver"))
+for _ in range(2):
+    pool.submit(exec, "import time; print('busy', flush=True); time.sleep(600)")
+"""
+
+
+@contextmanager
+def ended_group(leader: int) -> Iterator[None]:
+    """Ends what is left of a group of processes, should the test fail."""
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
+
+
+@two_cores
+def test_after_a_kill_no_process_is_left() -> None:
+    """The pipe is closed when the last process has ended that was started: workers, fork server, resource tracker."""
+    command = [sys.executable, "-c", NORMALIZES_FOR_EVER]
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process,
+        ended_group(process.pid),
+    ):
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == ["busy\n"] * 2
+        process.kill()
+        assert process.communicate(timeout=60)[0] == ""
