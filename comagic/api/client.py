@@ -114,7 +114,7 @@ class DataApiClient:
             raise ConfigurationError(NO_CREDENTIALS)
         self.usage = usage or Usage()
         self.deadline = deadline or Deadline()
-        self._user_id = user_id
+        self._client_params = {} if user_id is None else {"user_id": user_id}
         self._limiter = RateLimiter(self.usage, self.deadline)
         self._token: str | None = None
         self._login: dict[str, str] | None = None
@@ -219,7 +219,8 @@ class DataApiClient:
             following: offsets of the pages after the first, by the rows of the query; what it names will be asked for.
             decoder: decodes responses before their turn.
         """
-        accepted = (Planned(self._accepted(method, query.params), query.offsets) for query in queries)
+        own = self._client_params
+        accepted = (Planned({**own, **self._accepted(method, query.params)}, query.offsets) for query in queries)
         self._count(method, self._ahead.plan(method, accepted, MAX_LIMIT, following, decoder))
 
     def _accepted(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,8 +278,7 @@ class DataApiClient:
         if self._token is None:
             self._token = self._exchange("login.user", self._login or {}, parse_token)
             remember_secret(self._token)
-        client = {} if self._user_id is None else {"user_id": self._user_id}
-        return {"access_token": self._token, **client}
+        return {"access_token": self._token, **self._client_params}
 
     def _exchange(self, method: str, params: Mapping[str, Any], parse: Parse[Parsed], most: float = 1.0) -> Parsed:
         """Sends a request and parses the response; retries transient errors."""
@@ -312,6 +312,8 @@ class DataApiClient:
         """The response to a request that was made before its turn, or that is made now."""
         if (sent := self._ahead.find(method, params)) is None:
             self._limiter.pace(self._ahead.outstanding)
+            if (quiet := self._ahead.quiet_until - self.deadline.now()) > 0:
+                self._limiter.wait(min(quiet, self._max_pause))
         seconds, started = self.deadline.check(), time.perf_counter()
         try:
             if sent is None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from dlt.common.json import json
 
-from ..exceptions import UnreachableError
+from ..exceptions import OverloadedError, UnreachableError
 from .responses import Decoded
 from .transport import MAX_SECONDS, Exchange, Transport
 
@@ -26,6 +26,8 @@ AHEAD_BYTES = 96 * 2**20
 """Bytes of responses that may wait for their turn: eight pages of the 2019 article's 31 fields."""
 AHEAD_ROUNDS = 3
 """How many times the requests in flight may wait for their turn: what is dropped after an error was in vain."""
+DECODING_SECONDS = 30.0
+"""Seconds after which a response is decoded here although another process was to do it: that one stands still."""
 TOTAL = re.compile(rb'"total_items"\s*:\s*(\d{1,12})\b')
 """Rows of a query, as its response says; only to guess which pages follow."""
 TAIL = 4096
@@ -52,16 +54,23 @@ class Asked:
     """A request that will be made; they are ordered by their turn.
 
     Attributes:
-        query: number of the query in the plan.
+        turn: number of the query in the plan.
         offset: offset of the page.
         method: the method.
-        params: its parameters, without those of every request.
+        query: its parameters, without offset and limit, and those of every request.
+        limit: rows of a page.
     """
 
-    query: int
+    turn: int
     offset: int
     method: str = field(compare=False)
-    params: Params = field(compare=False)
+    query: Params = field(compare=False)
+    limit: int = field(compare=False)
+
+    @cached_property
+    def params(self) -> Params:
+        """The parameters, without those of every request."""
+        return {**self.query, "offset": self.offset, "limit": self.limit}
 
     @cached_property
     def key(self) -> bytes:
@@ -86,6 +95,7 @@ class Sent:
 
     Attributes:
         request_id: its id.
+        query: parameters of its query, if it was planned.
         exchange: the response.
         error: why there is none.
         received_at: when it ended, by the clock for waiting.
@@ -98,6 +108,7 @@ class Sent:
     """
 
     request_id: int
+    query: Params | None = None
     exchange: Exchange | None = None
     error: BaseException | None = None
     received_at: float = 0.0
@@ -135,7 +146,7 @@ class Sent:
         """
         self.done.wait(min(seconds, MAX_SECONDS))
         if self.decoding:
-            self.decoding.wait(min(seconds, MAX_SECONDS))
+            self.decoding.wait(min(seconds, DECODING_SECONDS))
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             raise self.error or UnreachableError("no response in time")
@@ -166,6 +177,9 @@ class Prefetcher:
         prepare: makes the request of a page; None if there is no session or no time.
         connect: opens a connection.
         now: the clock for waiting.
+
+    Attributes:
+        quiet_until: before that, by the clock for waiting, the API wants no request.
     """
 
     def __init__(
@@ -179,6 +193,8 @@ class Prefetcher:
         self._concurrency = concurrency
         self._has_room, self._prepare, self._connect, self._now = has_room, prepare, connect, now
         self._lock = RLock()
+        self.quiet_until = 0.0
+        self._reading: Params | None = None
         self._plan: Iterator[Asked] = iter(())
         self._next: list[Asked] = []
         self._following: Callable[[int], Iterable[int]] = lambda _: ()
@@ -222,19 +238,17 @@ class Prefetcher:
         if self._concurrency == 1:
             return 0
         with self._lock:
-            stale = [turn.key for turn in self._turns.values() if turn.query == 0 and turn.key in self._entries]
+            stale = [key for key, entry in self._entries.items() if entry.query == self._reading]
             for key in stale:
                 del self._entries[key]
             self._is_held = any(entry.error for entry in self._entries.values())
             planned = (
-                [
-                    Asked(number, offset, method, {**query.params, "offset": offset, "limit": limit})
-                    for offset in query.offsets
-                ]
-                for number, query in enumerate(queries)
+                (query, [Asked(turn, offset, method, query.params, limit) for offset in query.offsets])
+                for turn, query in enumerate(queries)
             )
-            self._next = next(planned, [])
-            self._plan = chain.from_iterable(planned)
+            reading, self._next = next(planned, (Planned({}), []))
+            self._reading = reading.params
+            self._plan = chain.from_iterable(asked for _, asked in planned)
             self._asked.clear()
             self._turns.clear()
             self._following, self._decoder = following, decoder
@@ -295,13 +309,19 @@ class Prefetcher:
             if prepared is None:
                 heappush(self._next, asked)
                 return
-            entry = Sent(prepared.request_id, is_first=asked.offset == 0)
+            entry = Sent(prepared.request_id, asked.query, is_first=asked.offset == 0)
+            try:
+                Thread(target=self._fetch, args=(asked, prepared, entry), daemon=True).start()
+            except RuntimeError:  # the system has no more threads: it is requested in its turn
+                heappush(self._next, asked)
+                return
             self._entries[asked.key] = entry
             self._asked.add(asked.key)
             self._running += 1
-            Thread(target=self._fetch, args=(asked, prepared, entry), daemon=True).start()
 
     def _may_start(self) -> bool:
+        if self._now() < self.quiet_until:
+            return False
         held = sum(entry.size for entry in self._entries.values())
         is_small = held + (self._running + 1) * self._size <= AHEAD_BYTES
         return self._running < self._concurrency and is_small and self._has_room(self.outstanding)
@@ -335,18 +355,24 @@ class Prefetcher:
             offsets = list(self._following(total))
             self._pages = len(offsets)
             for offset in offsets:
-                heappush(self._next, replace(asked, offset=offset, params={**asked.params, "offset": offset}))
+                heappush(self._next, replace(asked, offset=offset))
 
     def _fetch(self, asked: Asked, prepared: Prepared, entry: Sent) -> None:
-        with self._lock:
-            transport = self._idle.pop() if self._idle else self._connect()
-        exchange, reason = None, None
+        transport = exchange = reason = None
         try:
+            with self._lock:
+                transport = self._idle.pop() if self._idle else self._connect()
             exchange = transport.post(asked.method, prepared.body, prepared.seconds)
         except Exception as error:  # raised when its turn comes
             reason = error
         with self._lock:
-            self._idle.append(transport)
+            if transport:
+                self._idle.append(transport)
+            if exchange:
+                self._size = max(self._size, exchange.size)
+            if isinstance(reason, OverloadedError):  # the client waits before its next request, whichever that is
+                self.quiet_until = max(self.quiet_until, self._now() + reason.retry_after)
+                reason.retry_after = 0.0
             self._running -= 1
             if self._entries.get(asked.key) is entry:
                 if exchange is None:

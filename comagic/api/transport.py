@@ -180,7 +180,10 @@ class Transport:
 
         timer = Timer(min(seconds, MAX_SECONDS), end)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError as error:  # the system has no more threads
+            raise OSError(str(error)) from None
         try:
             yield
         except BaseException:  # closing it would not do: a copy of its socket is open

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ CLIENT_EXCEPTION = "client_exception"
 """Where dlt's error about a load job keeps what the destination raised; its own message has the traceback as text."""
 
 UNREACHABLE = "The destination cannot be reached from this machine: check its network and the address."
+WORKER_ENDED = (
+    "A process that normalizes rows was ended by the system. If memory is short, set workers = 1 under [normalize] in "
+    ".dlt/config.toml, or NORMALIZE__WORKERS=1."
+)
 RESUMES = "Loaded data is kept; the next run resumes."
 
 
@@ -301,6 +306,7 @@ MESSAGES: Sequence[tuple[type[BaseException], Callable[[Any], str]]] = (
     ),
     (MissingDependencyException, lambda error: f"A package is missing. {_brief(error)}"),
     (NormalizeJobFailed, _brief),
+    (BrokenProcessPool, lambda _: f"{WORKER_ENDED} {RESUMES}"),
     (DestinationException, lambda error: _with_advice(f"{REJECTED}{_brief(error)}")),
     (ConfigurationException, lambda error: f"The configuration is wrong: {_brief(error)}"),
 )

@@ -47,7 +47,7 @@ from .schema import (
     table_description,
     without_excluded,
 )
-from .shaping import ShapedRow, ShapingProcess
+from .shaping import ShapedRow, ShapingProcess, can_shape
 from .transform import Row, RowTransformer
 from .windows import API_TIME, SECOND, to_local, to_utc
 
@@ -272,7 +272,7 @@ def _open_shaping(
     """
     if context.start_process is None or context.settings.concurrency == 1:
         return None
-    if parameters != [{}] or report.period == BY_DAY or report.merge_key or report.rereads:
+    if parameters != [{}] or not can_shape(report):
         return None
     source = dlt.current.source()
     steps = dlt.current.resource()._pipe.steps[1:]

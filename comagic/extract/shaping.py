@@ -18,7 +18,7 @@ import orjson
 from dlt.common.json import json
 
 from ..api.responses import Decoded, decode
-from ..catalog import PARTITION_DATE, Report, reports
+from ..catalog import BY_DAY, PARTITION_DATE, Report, reports
 from .privacy import Privacy
 from .rows import RejectedRow, identify
 from .transform import Row, RowTransformer
@@ -62,6 +62,11 @@ class ShapedPage(NamedTuple):
     rows: Sequence[bytes]
 
 
+def can_shape(report: Report) -> bool:
+    """Whether a report's rows, as the API sends them, can be read by nothing but their key, time and day."""
+    return not (report.key_of or report.merge_key or report.rereads or report.period == BY_DAY)
+
+
 class ShapingProcess:
     """The second process; one for a report's part of a load package.
 
@@ -103,7 +108,7 @@ class ShapingProcess:
         try:
             connection.send_bytes(body)
             page: ShapedPage | None = connection.recv()
-        except (EOFError, OSError):  # it was ended
+        except Exception:  # it was ended, or nobody knows what it says next
             self._connection = None
             return None
         if page is None:

@@ -7,6 +7,7 @@ be unsafe beside the threads that read ahead, and a new interpreter for each pac
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Collection
@@ -17,7 +18,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import dlt
+from dlt.common import logger
 
+from ..redaction import printable
 from .merge import release_memory
 
 WORKERS = 2
@@ -55,7 +58,7 @@ def choose_workers(rows: int) -> None:
     """
     if rows >= SERVER_ROWS:
         _start_server()
-    is_large = rows >= MIN_ROWS
+    is_large = rows >= MIN_ROWS and _start_server()
     if is_large:
         release_memory()  # what the pages took: the workers need it
     dlt.config[WORKER_SETTING] = WORKERS if is_large else 1
@@ -63,17 +66,21 @@ def choose_workers(rows: int) -> None:
 
 
 def forget_workers(others: Collection[BaseProcess]) -> None:
-    """Leaves the number of processes to dlt's configuration again, and ends those of a package that was interrupted.
+    """Leaves all that was set to dlt's configuration again, and ends processes of a package that was interrupted.
 
     Python would wait for what they are doing, for half a minute and more, before it ends.
 
     Args:
         others: child processes that were there before the load.
     """
+    kind = multiprocessing.get_context("forkserver").Process
     for process in multiprocessing.active_children():
-        if process not in others:
+        if isinstance(process, kind) and process not in others:
             process.kill()
     dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
+    rows_per_file: Any = dlt.config.get(FILE_SETTING)
+    if rows_per_file == ROWS_PER_FILE:
+        dlt.config[FILE_SETTING] = None
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
@@ -82,8 +89,12 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
     Args:
         target: a function of a module; its first argument is its end of the connection.
         arguments: further arguments.
+
+    Raises:
+        EOFError, OSError: there can be none.
     """
-    _start_server()
+    if not _start_server():
+        raise OSError("There is no fork server.")
     context = multiprocessing.get_context("forkserver")
     own, other = context.Pipe()
     process = context.Process(target=target, args=(other, *arguments), daemon=True)
@@ -92,27 +103,39 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
     return process, own
 
 
-def _start_server() -> None:
-    """Starts the fork server, which imports what its processes need while the package is still being read."""
+def _start_server() -> bool:
+    """Starts the fork server, which imports what its processes need while the package is still being read.
+
+    Returns:
+        Whether it is there.
+    """
     with _STARTING:
-        _start_server_once()
+        return _start_server_once()
 
 
 @cache
-def _start_server_once() -> None:
+def _start_server_once() -> bool:
     from multiprocessing.forkserver import ensure_running  # Windows has none
 
     module = f"{__package__}.normalize_worker"
     multiprocessing.set_forkserver_preload([module])
     # Its processes would import the program; with this they do not, and it is dlt's own way in orchestrators.
     main = sys.modules["__main__"]
-    if getattr(main, "__spec__", None) is None:
+    if getattr(getattr(main, "__spec__", None), "name", "").rpartition(".")[2] != "__main__":
         main.__spec__ = ModuleSpec("__main__", loader=None)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # Python 3.11 does not pass it on
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        multiprocessing.get_context("forkserver").Lock()  # what workers share: not every system has it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or its imports would print a traceback
         ensure_running()
+    except (ImportError, OSError) as error:  # no /dev/shm, a temporary folder whose name is too long for a socket
+        logger.warning(f"Large load packages are normalized by one process: {printable(str(error))}.")
+        return False
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         del os.environ["PYTHONPATH"]
         if path is not None:
             os.environ["PYTHONPATH"] = path
+    return True

@@ -114,15 +114,15 @@ class Load:
         pipeline.runtime_config.intercept_signals = False  # a signal ends the run at once; the next run resumes
         pipeline.collector = self.progress.collector
         if dlt.config.get(DELETE_COMPLETED) is None:
-            dlt.config[DELETE_COMPLETED] = True  # or dlt keeps a copy of all rows in its working folder
+            self._configure(DELETE_COMPLETED, True)  # or dlt keeps a copy of all rows in its working folder
         # or staged rows stay until the next load; BigQuery's staging tables are deleted anyway
-        dlt.config[TRUNCATE_STAGING] = pipeline.destination.destination_type != BIGQUERY
+        self._configure(TRUNCATE_STAGING, pipeline.destination.destination_type != BIGQUERY)
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)
         guard = guard_merges(pipeline.destination, self._stack.enter_context(lease))
         self._stack.enter_context(guard)
-        dlt.config["extract.next_item_mode"] = "fifo"  # one resource after another, in the order of `_sources`
+        self._configure("extract.next_item_mode", "fifo")  # one resource after another, in the order of `_sources`
         stored = self._stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
@@ -192,6 +192,11 @@ class Load:
             raise errors[0]
         if messages:
             raise IncompleteError(" ".join(messages))
+
+    def _configure(self, setting: str, value: object) -> None:
+        """Sets one of dlt's settings for this load."""
+        dlt.config[setting] = value
+        self._stack.callback(dlt.config.__setitem__, setting, None)
 
     def _widest(self, stored: Schema | None, chosen: Iterable[Resource]) -> int:
         """Columns of the widest table of the load."""

@@ -1,17 +1,20 @@
 """Pages are requested before their turn, several at once, and come as if they had been requested one after another."""
 
 from collections.abc import Callable
-from threading import Barrier, Event
+from threading import Barrier, Event, Thread, current_thread, main_thread
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from comagic.api import prefetch, transport
 from comagic.api.client import DataApiClient
 from comagic.api.prefetch import AHEAD_ROUNDS, Planned
 from comagic.api.responses import Decoded, decode
 from comagic.exceptions import ForbiddenError, TooLargeError
 from comagic.sandbox import SandboxServer, Switches
 from tests.support.clients import client_with_key, client_with_login
+from tests.support.clock import Clock
 from tests.support.processes import Serve
 
 METHOD = "get.calls_report"
@@ -126,6 +129,65 @@ def test_with_concurrency_1_nothing_is_requested_before_its_turn(serve: Serve) -
     assert sandbox.requests == 1 + len(DAYS)
 
 
+def test_pages_of_an_agencys_client_are_found(serve: Serve) -> None:
+    sandbox = serve()
+    client = client_with_key(sandbox, concurrency=4, user_id=10010)
+    assert read_days(client)
+    assert (sandbox.requests, client._ahead.outstanding) == (len(DAYS), 0)
+
+
+def test_pages_of_the_first_reading_are_not_there_for_the_second_though_nothing_was_started_between(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = serve()
+    client = client_with_key(sandbox, concurrency=4)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, [Planned(query(1), (50,)), Planned(query(2), (0, 50))], lambda _: ())
+    client.page(METHOD, 50, **query(1))
+    client.page(METHOD, 0, **query(2))
+    monkeypatch.setattr(client._limiter, "has_room", lambda _: False)
+    monkeypatch.setattr(client._ahead, "_has_room", lambda _: False)
+    for _ in range(2):  # what was read ahead of it is of the first reading
+        client.read_ahead(METHOD, [Planned(query(2), (50,))], lambda _: ())
+    requests = sandbox.requests
+    client.page(METHOD, 50, **query(2))
+    assert sandbox.requests == requests + 1
+
+
+def test_retry_after_of_a_request_read_ahead_slows_all(serve: Serve) -> None:
+    clock, times = Clock(), list[float]()
+    sandbox = serve(switches=Switches(faults={2: "429:30"}), before_answer=lambda _: times.append(clock.now))
+    client = client_with_key(sandbox, concurrency=2, deadline=clock.deadline())
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, [Planned(query(1), (1, 2, 3)), Planned(query(2))], lambda _: ())
+    assert all(entry.done.wait(timeout=20) for entry in list(client._ahead._entries.values()))
+    for offset in (1, 2, 3):
+        client.page(METHOD, offset, **query(1))
+    client.page(METHOD, 0, **query(2))
+    assert clock.now == pytest.approx(30), "once, whoever comes next"
+    assert all(now == clock.now for now in times[3:]), "but for the request that was in flight"
+    assert sandbox.requests <= 7, "five pages, the refused one, and one that was read ahead in vain"
+
+
+@pytest.mark.parametrize("place", [prefetch, transport])
+def test_without_threads_pages_are_requested_in_their_turn(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, place: ModuleType
+) -> None:
+    expected = read_days(client_with_key(serve()))
+
+    class NoThread(Thread):
+        def start(self) -> None:
+            if name == "Thread" or current_thread() is not main_thread():
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    name = "Thread" if place is prefetch else "Timer"
+    monkeypatch.setattr(place, name, type("None", (NoThread, getattr(place, name)), {}))
+    clock = Clock()
+    client = client_with_key(serve(), concurrency=4, deadline=clock.deadline())
+    assert read_days(client) == expected
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_an_expired_session_is_renewed_by_one_login_for_all(serve: Serve, concurrency: int) -> None:
     expected = read_days(client_with_key(serve()))
@@ -220,6 +282,29 @@ def test_a_decoded_response_may_be_no_larger_than_another(serve: Serve) -> None:
     assert decoder.first.wait(timeout=20)
     with pytest.raises(TooLargeError, match="what is held"):
         client.page(METHOD, 0, most=1e-9, **query(2))
+
+
+def test_a_response_that_is_not_decoded_in_time_is_decoded_by_its_asker(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, end = read_days(client_with_key(serve())), Event()
+
+    class Still(Recording):
+        def __call__(self, body: bytes | bytearray) -> Decoded | None:
+            self.given.append(body)
+            self.first.set()
+            end.wait(timeout=60)
+            return None
+
+    monkeypatch.setattr(prefetch, "DECODING_SECONDS", 0.01)
+    decoder = Still()
+    client = client_with_key(serve(), concurrency=3)
+    client.page(METHOD, 0, **query(1))
+    client.read_ahead(METHOD, (Planned(query(day)) for day in DAYS[1:]), lambda _: (), decoder)
+    assert decoder.first.wait(timeout=20)
+    pages = [client.page(METHOD, 0, **query(day)) for day in DAYS[1:]]
+    end.set()
+    assert [[row["id"] for row in page.rows] for page in pages] == expected[1:]
 
 
 def test_a_decoder_that_is_not_ready_gets_nothing(serve: Serve) -> None:

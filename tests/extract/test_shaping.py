@@ -15,9 +15,10 @@ import pytest
 from dlt.common.json import json as dlt_json
 
 from comagic.api.responses import decode
-from comagic.catalog import PARTITION_DATE, reports
+from comagic.catalog import PARTITION_DATE, Report, reports
 from comagic.extract.privacy import Privacy
-from comagic.extract.shaping import MIN_ROWS, ShapingProcess, shape
+from comagic.extract.rows import IdentifiedRow, identify
+from comagic.extract.shaping import MIN_ROWS, ShapingProcess, can_shape, shape
 from comagic.extract.transform import RowTransformer
 from comagic.load.normalizing import prepare_workers, start_process
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
@@ -48,9 +49,9 @@ def body_of(*rows: Any, **more: Any) -> bytes:
 
 
 @contextmanager
-def ready(privacy: Privacy) -> Iterator[ShapingProcess]:
+def ready(privacy: Privacy, report: Report = CALLS) -> Iterator[ShapingProcess]:
     """A second process that is ready."""
-    process = ShapingProcess(CALLS, MOSCOW, privacy, start_process)
+    process = ShapingProcess(report, MOSCOW, privacy, start_process)
     process.announce(MIN_ROWS)
     assert process._starter
     process._starter.join()
@@ -89,6 +90,21 @@ def test_rows_of_the_process_have_what_reading_needs_and_their_json() -> None:
     expected = RowTransformer(CALLS, MOSCOW, PRIVATE).transform([CALL])
     assert dlt_json.typed_loads(dlt_json.typed_dumps([row.json])) == expected
     assert decoded.share == decode("", body_of(CALL)).share
+
+
+@pytest.mark.parametrize("name", [report.name for report in reports().values() if can_shape(report)])
+def test_rows_of_the_process_have_the_same_key_and_time(name: str) -> None:
+    report = reports()[name]
+    same = {report.cursor: "2026-03-02 01:02:03"}
+    rows = [{**dict.fromkeys(report.fields, n), report.primary_key: str(n), **same} for n in (1, 2)]
+    body = body_of(*({name: row[name] for name in {*report.key_of, report.primary_key, report.cursor}} for row in rows))
+    with ready(Privacy(), report) as process:
+        decoded = process(body)
+    assert decoded
+    found = [identify(report, one.response["result"]["data"], MOSCOW) for one in (decoded, decode("", body))]
+    shaped, plain = ([row[1:] for row in rows if isinstance(row, IdentifiedRow)] for rows in found)
+    assert len(plain) == 2
+    assert shaped == plain
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Large load packages are normalized by two processes, small ones by none; the tables are the same."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,35 @@ def test_rows_decide_and_a_setting_of_the_user_is_left_alone(monkeypatch: pytest
     assert normalizing.prepare_workers()
     normalizing.choose_workers(normalizing.SERVER_ROWS - 1)
     assert dlt.config["normalize.workers"] == 1
-    monkeypatch.setattr(normalizing, "_start_server", lambda: None)
-    normalizing.choose_workers(normalizing.MIN_ROWS)
-    assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (2, "forkserver")
+    for has_server, workers in ((False, 1), (True, 2)):
+        monkeypatch.setattr(normalizing, "_start_server", lambda has_server=has_server: has_server)
+        normalizing.choose_workers(normalizing.MIN_ROWS)
+        assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (workers, "forkserver")
     normalizing.forget_workers(())
     assert dlt.config.get("normalize.workers") is None
     monkeypatch.setenv("NORMALIZE__WORKERS", "3")
     assert not normalizing.prepare_workers()
+
+
+@two_cores
+@pytest.mark.parametrize(
+    "error", [OSError("AF_UNIX path too long"), FileNotFoundError("no such folder"), ImportError("sem_open")]
+)
+def test_where_no_process_can_be_started_one_normalizes(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(logging.getLogger("dlt"), "propagate", True)
+    monkeypatch.setattr(forkserver, "ensure_running", fail)
+    monkeypatch.setattr(normalizing, "_start_server_once", normalizing._start_server_once.__wrapped__)
+    normalizing.choose_workers(normalizing.MIN_ROWS)
+    assert dlt.config["normalize.workers"] == 1
+    assert f"normalized by one process: {error}" in caplog.text
+    with pytest.raises(OSError, match="fork server"):
+        normalizing.start_process(print)
+    normalizing.forget_workers(())
 
 
 def test_a_thread_normalizes_by_itself() -> None:
@@ -72,16 +96,19 @@ def test_a_thread_normalizes_by_itself() -> None:
 
 
 def test_workers_of_an_interrupted_package_end_with_the_load_and_others_do_not() -> None:
-    forks = multiprocessing.get_context("fork")
-    other, worker = (forks.Process(target=time.sleep, args=(600,), daemon=True) for _ in range(2))
-    other.start()
-    before = multiprocessing.active_children()
+    server, fork = multiprocessing.get_context("forkserver"), multiprocessing.get_context("fork")
+    before, worker = (server.Process(target=time.sleep, args=(600,), daemon=True) for _ in range(2))
+    users = fork.Process(target=time.sleep, args=(600,), daemon=True)
+    before.start()
+    others = multiprocessing.active_children()
     worker.start()
-    normalizing.forget_workers(before)
+    users.start()
+    normalizing.forget_workers(others)
     worker.join(timeout=60)
-    assert (worker.exitcode, other.is_alive()) == (-signal.SIGKILL, True)
-    other.kill()
-    other.join()
+    assert (worker.exitcode, before.is_alive(), users.is_alive()) == (-signal.SIGKILL, True, True)
+    for process in (before, users):
+        process.kill()
+        process.join()
 
 
 NORMALIZES_FOR_EVER = """
@@ -92,7 +119,12 @@ from comagic.load import normalizing
 normalizing.choose_workers(normalizing.MIN_ROWS)
 pool = ProcessPoolExecutor(2, mp_context=get_context("forkserver"))
 for _ in range(2):
-    pool.submit(exec, "import time; print('busy', flush=True); time.sleep(600)")
+    pool.submit(exec, WORK)
+"""
+WORK = """
+import signal, time
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()), flush=True)
+time.sleep(600)
 """
 
 
@@ -107,14 +139,14 @@ def ended_group(leader: int) -> Iterator[None]:
 
 
 @two_cores
-def test_after_a_kill_no_process_is_left() -> None:
+def test_an_interrupt_is_left_to_the_load_and_after_a_kill_no_process_is_left() -> None:
     """The pipe is closed when the last process has ended that was started: workers, fork server, resource tracker."""
-    command = [sys.executable, "-c", NORMALIZES_FOR_EVER]
+    command = [sys.executable, "-c", f"{WORK=}\n{NORMALIZES_FOR_EVER}"]
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process,
         ended_group(process.pid),
     ):
         assert process.stdout
-        assert [process.stdout.readline() for _ in range(2)] == ["busy\n"] * 2
+        assert [process.stdout.readline() for _ in range(2)] == [f"{{{signal.SIGINT!r}}}\n"] * 2
         process.kill()
         assert process.communicate(timeout=60)[0] == ""
