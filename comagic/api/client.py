@@ -134,7 +134,8 @@ class DataApiClient:
         self._backoff = wait_exponential(multiplier=runtime.request_backoff_factor, max=self._max_pause)
         connect = partial(Transport, self.base_url, float(runtime.request_timeout))
         self._transport = connect()
-        self._ahead = Prefetcher(concurrency, self._limiter.has_room, self._prepare, connect, self.deadline.now)
+        has_room, clock = self._limiter.has_room, self.deadline.now
+        self._ahead = Prefetcher(concurrency, has_room, self._prepare, connect, self._max_pause, clock)
         self._retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, ComagicError) and error.action is Action.RETRY),
             stop=stop_after_attempt(runtime.request_max_attempts),
@@ -313,7 +314,7 @@ class DataApiClient:
         if (sent := self._ahead.find(method, params)) is None:
             self._limiter.pace(self._ahead.outstanding)
             if (quiet := self._ahead.quiet_until - self.deadline.now()) > 0:
-                self._limiter.wait(min(quiet, self._max_pause))
+                self._limiter.wait(quiet)
         seconds, started = self.deadline.check(), time.perf_counter()
         try:
             if sent is None:

@@ -176,6 +176,7 @@ class Prefetcher:
         has_room: whether the quota has room for another request, with so many that it does not know of.
         prepare: makes the request of a page; None if there is no session or no time.
         connect: opens a connection.
+        max_pause: seconds that a server can ask to wait, at most.
         now: the clock for waiting.
 
     Attributes:
@@ -188,10 +189,12 @@ class Prefetcher:
         has_room: Callable[[int], bool],
         prepare: Callable[[str, Params], Prepared | None],
         connect: Callable[[], Transport],
+        max_pause: float,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._concurrency = concurrency
         self._has_room, self._prepare, self._connect, self._now = has_room, prepare, connect, now
+        self._max_pause = max_pause
         self._lock = RLock()
         self.quiet_until = 0.0
         self._reading: Params | None = None
@@ -371,7 +374,7 @@ class Prefetcher:
             if exchange:
                 self._size = max(self._size, exchange.size)
             if isinstance(reason, OverloadedError):  # the client waits before its next request, whichever that is
-                self.quiet_until = max(self.quiet_until, self._now() + reason.retry_after)
+                self.quiet_until = max(self.quiet_until, self._now() + min(reason.retry_after, self._max_pause))
                 reason.retry_after = 0.0
             self._running -= 1
             if self._entries.get(asked.key) is entry:

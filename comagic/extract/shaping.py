@@ -98,7 +98,8 @@ class ShapingProcess:
         self._rows += rows
         if self._rows >= MIN_ROWS and self._starter is None:
             self._starter = Thread(target=self._run, daemon=True)
-            self._starter.start()
+            with suppress(RuntimeError):  # the system has no more threads: it goes without
+                self._starter.start()
 
     def __call__(self, body: bytes | bytearray) -> Decoded | None:
         """Decodes a response; its rows are `ShapedRow`. None if that has to be done without this process."""

@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import ModuleSpec
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ import dlt
 from dlt.common import logger
 
 from ..redaction import printable
+from .dlt_settings import configured
 from .merge import release_memory
 
 WORKERS = 2
@@ -35,19 +37,39 @@ FILE_SETTING = "sources.data_writer.file_max_items"
 _STARTING = threading.Lock()
 
 
-def prepare_workers() -> bool:
-    """Prepares dlt for several processes; returns whether packages can be normalized by them.
+def can_use_workers() -> bool:
+    """Whether packages can be normalized by several processes.
 
     Not if the user has chosen a number of workers, nor with one core, nor on systems other than Linux (macOS has a fork
     server too, but that was not tried), nor in a process that may not have children, or in a thread.
     """
     is_chosen = dlt.config.get(WORKER_SETTING) is not None
     is_main = threading.current_thread() is threading.main_thread() and not multiprocessing.current_process().daemon
-    if is_chosen or not is_main or sys.platform != "linux" or len(os.sched_getaffinity(0)) < WORKERS:
-        return False
-    if dlt.config.get(FILE_SETTING) is None:
-        dlt.config[FILE_SETTING] = ROWS_PER_FILE
-    return True
+    return not is_chosen and is_main and sys.platform == "linux" and len(os.sched_getaffinity(0)) >= WORKERS
+
+
+@contextmanager
+def several_workers() -> Iterator[None]:
+    """Prepares dlt and this process for several workers in the `with` block, and ends those that are left after it.
+
+    Python would wait for what they are doing, for half a minute and more, before it ends.
+    """
+    others = multiprocessing.active_children()
+    settings: dict[str, Any] = {WORKER_SETTING: 1, METHOD_SETTING: "forkserver"}
+    settings |= {} if dlt.config.get(FILE_SETTING) else {FILE_SETTING: ROWS_PER_FILE}
+    # Workers would import the program; with this they do not, and it is dlt's own way in orchestrators.
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    main.__spec__ = ModuleSpec("__main__", loader=None)
+    try:
+        with configured(settings):
+            yield
+    finally:
+        main.__spec__ = spec
+        kind = multiprocessing.get_context("forkserver").Process
+        for process in multiprocessing.active_children():
+            if isinstance(process, kind) and process not in others:
+                process.kill()
 
 
 def choose_workers(rows: int) -> None:
@@ -62,25 +84,6 @@ def choose_workers(rows: int) -> None:
     if is_large:
         release_memory()  # what the pages took: the workers need it
     dlt.config[WORKER_SETTING] = WORKERS if is_large else 1
-    dlt.config[METHOD_SETTING] = "forkserver"
-
-
-def forget_workers(others: Collection[BaseProcess]) -> None:
-    """Leaves all that was set to dlt's configuration again, and ends processes of a package that was interrupted.
-
-    Python would wait for what they are doing, for half a minute and more, before it ends.
-
-    Args:
-        others: child processes that were there before the load.
-    """
-    kind = multiprocessing.get_context("forkserver").Process
-    for process in multiprocessing.active_children():
-        if isinstance(process, kind) and process not in others:
-            process.kill()
-    dlt.config[WORKER_SETTING] = dlt.config[METHOD_SETTING] = None
-    rows_per_file: Any = dlt.config.get(FILE_SETTING)
-    if rows_per_file == ROWS_PER_FILE:
-        dlt.config[FILE_SETTING] = None
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
@@ -119,10 +122,6 @@ def _start_server_once() -> bool:
 
     module = f"{__package__}.normalize_worker"
     multiprocessing.set_forkserver_preload([module])
-    # Its processes would import the program; with this they do not, and it is dlt's own way in orchestrators.
-    main = sys.modules["__main__"]
-    if getattr(getattr(main, "__spec__", None), "name", "").rpartition(".")[2] != "__main__":
-        main.__spec__ = ModuleSpec("__main__", loader=None)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # Python 3.11 does not pass it on
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())

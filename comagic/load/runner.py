@@ -1,6 +1,5 @@
 """The loop of load packages: a load yields one bounded dlt source after another, until its period is loaded."""
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +25,10 @@ from ..extract.resources import SOURCE_NAME, make_source
 from ..extract.schema import flatten
 from ..settings import Settings
 from .destinations import BIGQUERY, default_package_rows, limit_memory
+from .dlt_settings import configured
 from .lease import hold_dataset, patience
 from .merge import guard_merges
-from .normalizing import choose_workers, forget_workers, prepare_workers, start_process
+from .normalizing import can_use_workers, choose_workers, several_workers, start_process
 from .packages import finishing_seconds, row_counts, undocumented_columns
 from .preflight import check_destination, check_tables
 from .repair import restore_missing
@@ -45,6 +45,7 @@ LAST = {BY_DAY: 1, BY_PARENT: 2}
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 DELETE_COMPLETED, TRUNCATE_STAGING = "load.delete_completed_jobs", "load.truncate_staging_dataset"
+ITEM_MODE = "extract.next_item_mode"
 """dlt's settings."""
 
 Part = tuple[Context, Sequence[Resource]]
@@ -113,23 +114,26 @@ class Load:
         started = time.monotonic()
         pipeline.runtime_config.intercept_signals = False  # a signal ends the run at once; the next run resumes
         pipeline.collector = self.progress.collector
+        settings: dict[str, Any] = {
+            # or staged rows stay until the next load; BigQuery's staging tables are deleted anyway
+            TRUNCATE_STAGING: pipeline.destination.destination_type != BIGQUERY,
+            ITEM_MODE: "fifo",  # one resource after another, in the order of `_sources`
+        }
         if dlt.config.get(DELETE_COMPLETED) is None:
-            self._configure(DELETE_COMPLETED, True)  # or dlt keeps a copy of all rows in its working folder
-        # or staged rows stay until the next load; BigQuery's staging tables are deleted anyway
-        self._configure(TRUNCATE_STAGING, pipeline.destination.destination_type != BIGQUERY)
+            settings[DELETE_COMPLETED] = True  # or dlt keeps a copy of all rows in its working folder
+        self._stack.enter_context(configured(settings))
         chosen = [resources()[name] for name in self.names]
         check_destination(pipeline.destination, pipeline.dataset_name)
         lease = hold_dataset(pipeline.destination, pipeline.dataset_name, self._wait, self._folder)
         guard = guard_merges(pipeline.destination, self._stack.enter_context(lease))
         self._stack.enter_context(guard)
-        self._configure("extract.next_item_mode", "fifo")  # one resource after another, in the order of `_sources`
         stored = self._stored = stored_schema(pipeline.destination, pipeline.dataset_name)
         check_shape(stored, pipeline.dataset_name)
         check_tables(pipeline.destination, pipeline.dataset_name, stored, chosen, bool(self.settings.user_ids))
         reset_if_moved(pipeline)
-        has_workers = prepare_workers()
+        has_workers = can_use_workers()
         if has_workers:
-            self._stack.callback(forget_workers, multiprocessing.active_children())
+            self._stack.enter_context(several_workers())
         if self.settings.load_package_rows is None:
             self.settings = self.settings.copy()
             self.settings.load_package_rows = default_package_rows(pipeline.destination, has_workers)
@@ -192,11 +196,6 @@ class Load:
             raise errors[0]
         if messages:
             raise IncompleteError(" ".join(messages))
-
-    def _configure(self, setting: str, value: object) -> None:
-        """Sets one of dlt's settings for this load."""
-        dlt.config[setting] = value
-        self._stack.callback(dlt.config.__setitem__, setting, None)
 
     def _widest(self, stored: Schema | None, chosen: Iterable[Resource]) -> int:
         """Columns of the widest table of the load."""

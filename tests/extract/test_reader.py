@@ -13,7 +13,7 @@ from comagic.extract.privacy import Privacy
 from comagic.extract.reader import WindowReader, WindowResult
 from comagic.extract.shaping import ShapingProcess
 from comagic.extract.windows import Window
-from comagic.load.normalizing import prepare_workers, start_process
+from comagic.load.normalizing import can_use_workers, start_process
 from comagic.sandbox import SandboxServer, Switches, SyntheticAccount
 from comagic.sandbox.switches import KEY
 from comagic.settings import Settings
@@ -25,7 +25,7 @@ from tests.support.shaping import use_from_the_first_page
 NOON = datetime(2026, 3, 2, 12)
 WEEK = Window(datetime(2026, 3, 1), datetime(2026, 3, 8))
 MOSCOW = pendulum.timezone("Europe/Moscow")
-HAS_TWO_CORES = prepare_workers()
+HAS_TWO_CORES = can_use_workers()
 """Without them there is no second process."""
 
 

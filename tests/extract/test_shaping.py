@@ -20,13 +20,13 @@ from comagic.extract.privacy import Privacy
 from comagic.extract.rows import IdentifiedRow, identify
 from comagic.extract.shaping import MIN_ROWS, ShapingProcess, can_shape, shape
 from comagic.extract.transform import RowTransformer
-from comagic.load.normalizing import prepare_workers, start_process
+from comagic.load.normalizing import can_use_workers, start_process
 from tests.support.accounts import LONG_AGO, access_to, differences, expected_calls, recent_account
 from tests.support.processes import Command, Serve
 from tests.support.shaping import use_from_the_first_page
 from tests.support.warehouses import Warehouse
 
-pytestmark = pytest.mark.skipif(not prepare_workers(), reason="needs Linux with two cores")
+pytestmark = pytest.mark.skipif(not can_use_workers(), reason="needs Linux with two cores")
 
 CALLS = reports()["calls"]
 MOSCOW = pendulum.timezone("Europe/Moscow")

@@ -1,5 +1,6 @@
 """Large load packages are normalized by two processes, small ones by none; the tables are the same."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from tests.support.accounts import LONG_AGO, access_to, differences, expected_ca
 from tests.support.processes import ROOT, Command, Serve
 from tests.support.warehouses import Warehouse
 
-two_cores = pytest.mark.skipif(not normalizing.prepare_workers(), reason="needs Linux with two cores")
+two_cores = pytest.mark.skipif(not normalizing.can_use_workers(), reason="needs Linux with two cores")
 
 
 @two_cores
@@ -53,17 +54,33 @@ def test_large_package_is_normalized_by_two_processes_and_the_tables_are_right(
 
 @two_cores
 def test_rows_decide_and_a_setting_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert normalizing.prepare_workers()
-    normalizing.choose_workers(normalizing.SERVER_ROWS - 1)
-    assert dlt.config["normalize.workers"] == 1
-    for has_server, workers in ((False, 1), (True, 2)):
-        monkeypatch.setattr(normalizing, "_start_server", lambda has_server=has_server: has_server)
-        normalizing.choose_workers(normalizing.MIN_ROWS)
-        assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (workers, "forkserver")
-    normalizing.forget_workers(())
-    assert dlt.config.get("normalize.workers") is None
+    with normalizing.several_workers():
+        normalizing.choose_workers(normalizing.SERVER_ROWS - 1)
+        assert dlt.config["normalize.workers"] == 1
+        for has_server, workers in ((False, 1), (True, 2)):
+            monkeypatch.setattr(normalizing, "_start_server", lambda has_server=has_server: has_server)
+            normalizing.choose_workers(normalizing.MIN_ROWS)
+            assert (dlt.config["normalize.workers"], dlt.config["normalize.start_method"]) == (workers, "forkserver")
+        assert dlt.config[normalizing.FILE_SETTING] == normalizing.ROWS_PER_FILE
+    assert [dlt.config.get(f"normalize.{name}") for name in ("workers", "start_method")] == [None, None]
     monkeypatch.setenv("NORMALIZE__WORKERS", "3")
-    assert not normalizing.prepare_workers()
+    assert not normalizing.can_use_workers()
+
+
+@two_cores
+def test_what_the_host_has_set_is_there_again_after_a_load(serve: Serve, command: Command, place: Path) -> None:
+    own = {
+        "load.truncate_staging_dataset": False,
+        "load.delete_completed_jobs": False,
+        "extract.next_item_mode": "round_robin",
+        normalizing.FILE_SETTING: normalizing.ROWS_PER_FILE,
+    }
+    (place / ".dlt").mkdir(exist_ok=True)
+    (place / ".dlt/config.toml").write_text("".join(f"{name} = {json.dumps(own[name])}\n" for name in own), "utf-8")
+    spec = sys.modules["__main__"].__spec__
+    assert command(**access_to(serve(recent_account(1)))).code == 0
+    assert {name: dlt.config.get(name) for name in own} == own
+    assert sys.modules["__main__"].__spec__ is spec
 
 
 @two_cores
@@ -79,17 +96,17 @@ def test_where_no_process_can_be_started_one_normalizes(
     monkeypatch.setattr(logging.getLogger("dlt"), "propagate", True)
     monkeypatch.setattr(forkserver, "ensure_running", fail)
     monkeypatch.setattr(normalizing, "_start_server_once", normalizing._start_server_once.__wrapped__)
-    normalizing.choose_workers(normalizing.MIN_ROWS)
-    assert dlt.config["normalize.workers"] == 1
+    with normalizing.several_workers():
+        normalizing.choose_workers(normalizing.MIN_ROWS)
+        assert dlt.config["normalize.workers"] == 1
     assert f"normalized by one process: {error}" in caplog.text
     with pytest.raises(OSError, match="fork server"):
         normalizing.start_process(print)
-    normalizing.forget_workers(())
 
 
 def test_a_thread_normalizes_by_itself() -> None:
     found = []
-    thread = threading.Thread(target=lambda: found.append(normalizing.prepare_workers()))
+    thread = threading.Thread(target=lambda: found.append(normalizing.can_use_workers()))
     thread.start()
     thread.join()
     assert found == [False]
@@ -100,10 +117,9 @@ def test_workers_of_an_interrupted_package_end_with_the_load_and_others_do_not()
     before, worker = (server.Process(target=time.sleep, args=(600,), daemon=True) for _ in range(2))
     users = fork.Process(target=time.sleep, args=(600,), daemon=True)
     before.start()
-    others = multiprocessing.active_children()
-    worker.start()
-    users.start()
-    normalizing.forget_workers(others)
+    with normalizing.several_workers():
+        worker.start()
+        users.start()
     worker.join(timeout=60)
     assert (worker.exitcode, before.is_alive(), users.is_alive()) == (-signal.SIGKILL, True, True)
     for process in (before, users):

@@ -114,7 +114,7 @@ def test_load_has_large_packages_if_two_processes_normalize(
     monkeypatch.setattr("comagic.load.runner.limit_memory", lambda *given: chosen.append(given[-1]))
     environment = access_to(serve(recent_account(1)))
     for has_workers in (True, False):
-        monkeypatch.setattr("comagic.load.runner.prepare_workers", lambda found=has_workers: found)
+        monkeypatch.setattr("comagic.load.runner.can_use_workers", lambda found=has_workers: found)
         assert command(**environment).code == 0
     assert command(**environment, SOURCES__COMAGIC__LOAD_PACKAGE_ROWS="70000").code == 0
     assert chosen == [200_000, 50_000, 70_000]
