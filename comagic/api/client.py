@@ -38,7 +38,7 @@ from ..redaction import remember_secret
 from .brands import BASE_URL, checked_base_url, manual_of
 from .credentials import Credentials, KeyCredentials
 from .deadline import Deadline
-from .prefetch import Decoder, Planned, Prefetcher, Prepared, Sent
+from .prefetch import Decoder, Following, Planned, Prefetcher, Prepared, Sent
 from .rate_limit import LONG_SPANS, RateLimiter, Usage
 from .responses import (
     Account,
@@ -206,7 +206,7 @@ class DataApiClient:
         self,
         method: str,
         queries: Iterable[Planned],
-        following: Callable[[int], Iterable[int]],
+        following: Following,
         decoder: Decoder | None = None,
     ) -> None:
         """Plans which pages will be asked for next: they are requested while earlier ones are loaded.
@@ -217,7 +217,7 @@ class DataApiClient:
         Args:
             method: for example `get.calls_report`.
             queries: queries in the order in which their pages will be asked for.
-            following: offsets of the pages after the first, by the rows of the query; what it names will be asked for.
+            following: see `Following`; what it names will be asked for, after None nothing more is.
             decoder: decodes responses before their turn.
         """
         own = self._client_params

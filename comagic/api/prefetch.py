@@ -34,6 +34,8 @@ TAIL = 4096
 """Bytes at the end of a body in which the total is looked for."""
 
 Params = Mapping[str, Any]
+Following = Callable[[int], Iterable[int] | None]
+"""Offsets of the pages after the first, by the rows of a query; None if other queries will take its place."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class Prefetcher:
         self._reading: Params | None = None
         self._plan: Iterator[Asked] = iter(())
         self._next: list[Asked] = []
-        self._following: Callable[[int], Iterable[int]] = lambda _: ()
+        self._following: Following = lambda _: ()
         self._entries: dict[bytes, Sent] = {}
         self._turns: dict[bytes, Asked] = {}
         self._asked: set[bytes] = set()
@@ -220,7 +222,7 @@ class Prefetcher:
         method: str,
         queries: Iterable[Planned],
         limit: int,
-        following: Callable[[int], Iterable[int]],
+        following: Following,
         decoder: Decoder | None = None,
     ) -> int:
         """Takes what will be asked for next; it replaces what was planned before and is not in flight yet.
@@ -232,7 +234,7 @@ class Prefetcher:
             method: the method.
             queries: queries in the order in which they will be asked for; looked at only as they are needed.
             limit: rows of a page.
-            following: offsets of the pages after the first, by the rows of the query.
+            following: see `Following`.
             decoder: decodes responses before their turn.
 
         Returns:
@@ -355,9 +357,12 @@ class Prefetcher:
 
     def _follow(self, asked: Asked, total: int) -> None:
         if asked.offset == 0:
-            offsets = list(self._following(total))
-            self._pages = len(offsets)
-            for offset in offsets:
+            offsets = self._following(total)
+            if offsets is None:
+                self._plan = iter(())
+            pages = list(offsets or ())
+            self._pages = len(pages)
+            for offset in pages:
                 heappush(self._next, replace(asked, offset=offset))
 
     def _fetch(self, asked: Asked, prepared: Prepared, entry: Sent) -> None:

@@ -12,6 +12,7 @@ from .reader import DictionaryResult, WindowResult
 from .rows import RejectedRow
 from .transform import MAX_PROBLEMS, Misfits
 from .unknown_keys import UnknownKeys
+from .windows import Window
 
 WINDOWS = "windows"
 """Label of a resource's counter of windows; a message says how far the resource has come."""
@@ -117,6 +118,7 @@ class Progress:
         self.warnings: list[str] = []
         self.unknown_keys: dict[str, UnknownKeys] = {}
         self._expected: list[str] = []
+        self._left: dict[str, Sequence[Window]] = {}
 
     def expect(self, windows: Mapping[str, int]) -> None:
         """Takes how many windows each resource is expected to have, by name of the dlt resource, before any is read."""
@@ -131,6 +133,21 @@ class Progress:
         sync.position = new.start
         sync.planned = sync.finished + new.planned
         self._count_windows(name, 0)
+
+    def leave_windows(self, name: str, left: Sequence[Window]) -> None:
+        """Takes the windows that a run leaves to the next one of the load."""
+        self._left[name] = left
+
+    def take_windows(self, name: str, planned: Sequence[Window]) -> Sequence[Window]:
+        """The windows of a period as the last run has left them, of which some were split and read ahead.
+
+        Args:
+            name: name of the dlt resource.
+            planned: the windows as they are planned without that.
+        """
+        left = self._left.pop(name, [])
+        is_same = left and planned and (left[0].start, left[-1].end) == (planned[0].start, planned[-1].end)
+        return left if is_same else planned
 
     def finish_window(self, name: str, result: WindowResult, misfits: Misfits = NO_MISFITS) -> None:
         """Takes a finished window, and its values that do not fit."""

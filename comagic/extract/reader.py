@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import chain
+from itertools import chain, islice
 from math import ceil
 from typing import Any
 
@@ -98,6 +98,10 @@ class WindowReader:
         parameters: what else to request; each window is read once with each of them, and rows carry them.
         redact: what is kept of rows that are rejected.
         shaping: a second process that decodes pages.
+        share: rows after which somebody else reads on; so many are read ahead. None: nobody else does.
+
+    Attributes:
+        left: what is left of the windows, of which some may be split; empty with several sets of parameters.
     """
 
     def __init__(
@@ -110,7 +114,10 @@ class WindowReader:
         parameters: Sequence[Mapping[str, Any]] = ({},),
         redact: Redact = to_text,
         shaping: ShapingProcess | None = None,
+        share: int | None = None,
     ) -> None:
+        self.left: list[Window] = []
+        self._share = share
         self._redact = redact
         self._shaping = shaping
         self._client = client
@@ -148,6 +155,8 @@ class WindowReader:
                     if not isinstance(result, WindowResult):
                         queue.extendleft((part, parameters) for part in reversed(result))
                         continue
+                    self._share = self._share and max(1, self._share - result.loaded)
+                    self.left = [part for part, _ in queue] + [*windows[nth:]] if len(self._parameters) == 1 else []
                     yield replace(
                         result,
                         reached=min((part.start for part, _ in queue), default=whole.end),
@@ -167,13 +176,15 @@ class WindowReader:
         """
         if self._shaping:
             self._shaping.announce(total)
-        own = [Planned(self._params(*part), self._following(total))]
+        own = [Planned(self._params(*part), following_offsets(total))]
+        if self._share and total:  # so that others find room for what they read ahead
+            later = islice(later, ceil(max(0, self._share - total) / total))
         queries = chain(own, (Planned(self._params(*one)) for one in later))
         self._client.read_ahead(self._report.method, queries, self._following, self._shaping)
 
-    def _following(self, total: int) -> Iterator[int]:
-        """Offsets of the pages after a window's first one; none if the window will be split."""
-        return following_offsets(total) if total <= self._max_rows else iter(())
+    def _following(self, total: int) -> Iterator[int] | None:
+        """Offsets of the pages after a window's first one; None if the window will be split."""
+        return following_offsets(total) if total <= self._max_rows else None
 
     def _read(
         self, window: Window, parameters: Mapping[str, Any], later: Iterable[Part]

@@ -212,8 +212,10 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
     transformer = context.transformer(report, zone, parameters[0] if parameters else (), columns)
     most_rows, redact = settings.load_package_rows or MAX_QUERY_ROWS, transformer.redact_to_json
     shaping = _open_shaping(report, context, zone, parameters)
-    reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact, shaping)
-    windows = period.windows if parameters else []
+    share = context.package_share
+    own = share if share < (settings.load_package_rows or 0) else None
+    reader = WindowReader(context.client, report, fields, zone, most_rows, parameters, redact, shaping, own)
+    windows = progress.take_windows(name, period.windows) if parameters else []
     is_bounded = report.period == BY_DAY and context.since is None
     affordable = windows[: affordable_requests(settings.day_requests, context.client) if is_bounded else None]
     planned = replace(
@@ -225,7 +227,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_resumed=period.is_resumed,
     )
     progress.plan(name, planned)
-    manifest, share = _open_manifest(report, context), context.package_share
+    manifest = _open_manifest(report, context)
     loaded = 0
     for part in _in_parts(reader.read(affordable)):
         if not isinstance(part, WindowResult):
@@ -258,6 +260,7 @@ def _read_period(report: Report, context: Context, cursor: Cursor | None) -> Ite
         is_whole = part.reached >= part.window.end  # else the next run would start where this one did
         is_full = loaded >= (share or settings.load_package_rows or 0) or len(manifest.days) >= MAX_DAYS
         if settings.load_package_rows and is_full and is_whole and not is_last:
+            progress.leave_windows(name, reader.left)
             return
     progress.pause(name, left=len(windows) - len(affordable))
 

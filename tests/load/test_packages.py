@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from comagic.api.prefetch import Prefetcher, Sent
 from comagic.extract.transform import Row, RowTransformer
 from comagic.load.destinations import choose_destination, default_package_rows
 from comagic.sandbox import Switches
@@ -58,6 +60,34 @@ def test_package_has_a_limited_number_of_days(
     assert result.code == 0, result.err
     ((packages,),) = Warehouse(place).query(PACKAGES)
     assert packages >= 4
+    assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
+
+
+@pytest.mark.expensive(6)
+def test_windows_that_are_split_over_several_packages_are_read_ahead_and_no_request_is_in_vain(
+    serve: Serve, command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each window has more rows than a package; what is left of one is read on by the next package."""
+    start = TODAY - timedelta(days=17)
+    account, requests, found = recent_account(30, first_day=start), [], 0
+    find = Prefetcher.find
+
+    def note(*given: Any) -> Sent | None:
+        nonlocal found
+        entry = find(*given)
+        found += entry is not None
+        return entry
+
+    monkeypatch.setattr(Prefetcher, "find", note)
+    small = {"SOURCES__COMAGIC__LOAD_PACKAGE_ROWS": "100", "SOURCES__COMAGIC__WINDOW_DAYS": "8"}
+    for concurrency in ("1", "4"):
+        sandbox = serve(account)
+        environment = access_to(sandbox, **small, SOURCES__COMAGIC__CONCURRENCY=concurrency)
+        result = command("load", "--since", str(start), **environment)
+        assert result.code == 0, result.err
+        requests.append(sandbox.requests)
+    assert requests[0] == requests[1]
+    assert found > requests[1] / 2
     assert differences(Warehouse(place).calls(), expected_calls(account, LONG_AGO)) == []
 
 
