@@ -225,6 +225,7 @@ def test_everything_names_what_it_should(prod: Terraform) -> None:
         "COMAGIC_START_DATE": "2026-11-01",
         "COMAGIC_RESOURCES": '["calls"]',
         "COMAGIC_DATASET": "comagic",
+        "COMAGIC_REPORT": "no",
     }
     given = {
         name: sorted(
