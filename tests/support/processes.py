@@ -92,7 +92,7 @@ def die_before_loading(environment: dict[str, str]) -> None:
 
 
 LOADS_ONE_AFTER_ANOTHER = """
-import os, resource, sys, tempfile
+import os, re, sys, tempfile
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
 from comagic.cli.commands import run_command_line
@@ -109,7 +109,9 @@ for url in sys.stdin:
     except SystemExit as stop:
         code = stop.code
     sys.stdout.flush()
-    print("END", code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr, flush=True)
+    with open("/proc/self/status") as status:  # ru_maxrss would be at least that of the process that started this one
+        kilobytes = re.search(r"VmHWM:\\s*(\\d+)", status.read())[1]
+    print("END", code, kilobytes, file=sys.stderr, flush=True)
 """
 
 
